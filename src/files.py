@@ -1,0 +1,49 @@
+"""Files that are either there whole or not at all."""
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Iterator, Union
+
+from src.errors import InputError, one_line
+
+PathLike = Union[str, "os.PathLike[str]"]
+
+
+@contextlib.contextmanager
+def atomic_write(path: PathLike) -> Iterator[Path]:
+    """Give a temporary path beside `path`; what is written there takes the final name when the block ends well.
+
+    A reader never sees half a file, and an existing file survives a crash, a kill or a full disk in
+    the middle of the block. The temporary name keeps the suffix of `path`, since libraries choose a
+    format by it.
+
+    Raises: whatever the block raises, after removing the temporary file.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def make_output_folder(path: PathLike, flag: str) -> Path:
+    """Create the folder `path` if need be and make sure that files can be written there.
+
+    Raises: InputError naming `flag` if it is not a folder or not writable.
+    """
+    path = Path(path)
+    probe = path / f".probe.{os.getpid()}"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"{flag} {path}: cannot write there ({error.strerror or one_line(error)})") from None
+    return path
