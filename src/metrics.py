@@ -1,0 +1,127 @@
+"""Image quality against ground truth: PSNR and SSIM as the papers, the authors' code and the model zoo compute them.
+
+All functions take two images of one shape, uint8[h, w, 3] or float[h, w, 3] in [0, 1], RGB (the two may differ in
+type), compute in float64 and return a Python float. Equal images give inf (PSNR) and 1.0 (SSIM).
+
+All raise InputError, naming both shapes, if the shapes differ or the image is smaller than the measure's window
+(there is no agreed value below it), and ValueError if an image is not RGB of one of the two ranges.
+scikit-image is imported by the functions that need it: it takes longer to import than `--help` should.
+"""
+from __future__ import annotations
+
+from typing import Callable, Tuple
+
+import numpy as np
+
+from src.errors import InputError
+
+WINDOW = 11  # side of every SSIM window here, pixels
+SIGMA = 1.5  # its standard deviation, pixels
+Y_WEIGHTS = np.array([65.738, 129.057, 25.064]) / 256  # BT.601 luma, studio range
+Y_OFFSET = 16.0  # black level of the Y channel in 0..255
+Y_BORDER = 1  # pixels that the reference leaves out on each side
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB over all RGB values, no border left out, peak 1 (255 for uint8).
+
+    Equal to scikit-image's `peak_signal_noise_ratio`. Any size.
+    """
+    a, b = _pair(a, b, smallest=1)
+    return _decibel(np.mean((a - b) ** 2))
+
+
+def ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """Structural similarity (Wang et al. 2004) over RGB, channel by channel, then averaged.
+
+    Gaussian window 11x11 of sigma 1.5, population covariance, data range 1. The mean leaves out the 5 px border
+    where the window would reach beyond the image. Equal to scikit-image's `structural_similarity` with these
+    settings, and to the published tables. At least 11x11 px.
+    """
+    from skimage.metrics import structural_similarity
+
+    a, b = _pair(a, b, smallest=WINDOW)
+    return float(structural_similarity(
+        a, b, data_range=1.0, channel_axis=2, gaussian_weights=True, sigma=SIGMA, use_sample_covariance=False))
+
+
+def official_ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """SSIM over RGB as in the authors' metrics.py: the same window, but the mean is over the whole map.
+
+    Beyond the border the window sees zeros in both images, which raises the value on small images. Any size.
+    """
+    import cv2
+
+    def blur(values: np.ndarray) -> np.ndarray:
+        return cv2.GaussianBlur(values, (WINDOW, WINDOW), SIGMA, borderType=cv2.BORDER_CONSTANT)
+
+    return float(_ssim_map(*_pair(a, b, smallest=1), blur, peak=1.0).mean())
+
+
+def psnr_y(prediction: np.ndarray, truth: np.ndarray) -> float:
+    """PSNR in dB of the Y channel as the model zoo's `calc_psnr` reports it: higher than `psnr` by some dB.
+
+    The prediction is rounded to 8 bits first, the truth is not. Y is the weighted sum of RGB with `Y_WEIGHTS`
+    (which sum to 0.859, so errors look smaller), peak 255, 1 px border left out. At least 3x3 px.
+    """
+    prediction, truth = _luma_pair(prediction, truth, smallest=1 + 2 * Y_BORDER)
+    return _decibel(np.mean(((prediction - truth) / 255.0) ** 2))
+
+
+def ssim_y(prediction: np.ndarray, truth: np.ndarray) -> float:
+    """SSIM of the Y channel as the model zoo's `calc_ssim` reports it.
+
+    The prediction is rounded to 8 bits first. Y = 16 + the weighted sum of RGB in 0..255, 1 px border left out, then
+    the mean over the places where the 11x11 Gaussian window (sigma 1.5) fits, data range 255. At least 13x13 px.
+    """
+    import cv2
+
+    inside = slice(WINDOW // 2, -(WINDOW // 2))
+
+    def blur(values: np.ndarray) -> np.ndarray:
+        return cv2.GaussianBlur(values, (WINDOW, WINDOW), SIGMA)[inside, inside]
+
+    return float(_ssim_map(*_luma_pair(prediction, truth, smallest=WINDOW + 2 * Y_BORDER), blur, peak=255.0).mean())
+
+
+def _decibel(mean_square: float) -> float:
+    return float("inf") if mean_square == 0 else float(-10.0 * np.log10(mean_square))
+
+
+def _ssim_map(a: np.ndarray, b: np.ndarray, blur: Callable[[np.ndarray], np.ndarray], peak: float) -> np.ndarray:
+    """Wang et al. 2004, eq. 13, with the local means that `blur` computes."""
+    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
+    mean_a, mean_b = blur(a), blur(b)
+    variances = blur(a * a) - mean_a**2 + blur(b * b) - mean_b**2
+    covariance = blur(a * b) - mean_a * mean_b
+    return ((2 * mean_a * mean_b + c1) * (2 * covariance + c2)) / (
+        (mean_a**2 + mean_b**2 + c1) * (variances + c2))
+
+
+def _luma_pair(prediction: np.ndarray, truth: np.ndarray, smallest: int) -> Tuple[np.ndarray, np.ndarray]:
+    prediction, truth = _pair(prediction, truth, smallest)
+    inside = slice(Y_BORDER, -Y_BORDER)
+    return tuple(  # type: ignore[return-value]
+        Y_OFFSET + (values[inside, inside] @ Y_WEIGHTS) for values in (np.round(prediction * 255.0), truth * 255.0))
+
+
+def _pair(a: np.ndarray, b: np.ndarray, smallest: int) -> Tuple[np.ndarray, np.ndarray]:
+    if a.shape != b.shape:
+        raise InputError(f"images of different shapes cannot be compared: {a.shape} and {b.shape}")
+    a, b = _unit_range(a), _unit_range(b)
+    if min(a.shape[:2]) < smallest:
+        raise InputError(f"images of shapes {a.shape} and {b.shape} are smaller than the {smallest} px of the measure")
+    return a, b
+
+
+def _unit_range(image: np.ndarray) -> np.ndarray:
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"image must be [h, w, 3], found shape {image.shape}")
+    if image.dtype == np.uint8:
+        return image / 255.0
+    values = np.asarray(image, dtype=np.float64)
+    # written so that NaN fails too
+    if not np.issubdtype(image.dtype, np.floating) or not (values.min() >= -1e-6 and values.max() <= 1 + 1e-6):
+        raise ValueError(
+            f"image must be uint8 or float in [0, 1], found {image.dtype} from {values.min()} to {values.max()}")
+    return np.clip(values, 0.0, 1.0)
