@@ -1,0 +1,63 @@
+"""Hazy and clear photos that every installation has: scikit-image ships five in its wheel, here they get haze.
+
+The motorcycle comes with measured stereo disparity, so its haze follows the true depth. The others get the smooth
+invented depth of `haze.synthetic_depth`, which suits a first look and not a comparison of methods.
+"""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List, Tuple
+
+import numpy as np
+
+from src.files import PathLike
+from src.haze import add_haze, disparity_to_depth, synthetic_depth, transmission
+from src.images import write_image
+
+# name: (airlight A, scattering coefficient beta, seed of the invented depth)
+DEMO_HAZE = {
+    "motorcycle": (0.90, 1.4, 0),
+    "astronaut": (0.85, 1.0, 1),
+    "coffee": (0.80, 1.2, 2),
+    "chelsea": (0.95, 0.9, 3),
+    "rocket": (0.90, 1.1, 4),
+}
+# of the quartered stereo pair, from scikit-image's documentation: pixels, mm, pixels
+MOTORCYCLE_CAMERA = {"focal_length": 994.978, "baseline": 193.001, "principal_offset": 31.086}
+
+Pair = Tuple[str, np.ndarray, np.ndarray]
+
+
+def demo_pairs() -> List[Pair]:
+    """The five demo photos as (name, hazy, clear), both uint8 RGB[h, w, 3], always the same haze (`DEMO_HAZE`).
+
+    Needs no download and no pooch: the files are inside scikit-image's wheel.
+    """
+    return [_demo_pair(name, *haze) for name, haze in DEMO_HAZE.items()]
+
+
+def write_demo_set(folder: PathLike) -> Path:
+    """Write the demo photos as `folder`/hazy/NAME.png and `folder`/clear/NAME.png (layout `Pairs`).
+
+    Returns: the folder. Raises: InputError if a file cannot be written.
+    """
+    folder = Path(folder)
+    for name, hazy, clear in demo_pairs():
+        for kind, image in (("hazy", hazy), ("clear", clear)):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            write_image(folder / kind / f"{name}.png", image)
+    return folder
+
+
+def _demo_pair(name: str, airlight: float, beta: float, seed: int) -> Pair:
+    from skimage import data  # slow to import
+
+    if name == "motorcycle":
+        clear, _, disparity = data.stereo_motorcycle()
+        depth = disparity_to_depth(disparity, **MOTORCYCLE_CAMERA)
+        through = transmission(depth, beta)
+    else:
+        clear = getattr(data, name)()
+        through = transmission(synthetic_depth(*clear.shape[:2], np.random.default_rng(seed)), beta, max_depth=1.0)
+    hazy = add_haze(clear / 255.0, through, airlight)
+    return name, np.round(hazy * 255.0).astype(np.uint8), clear
