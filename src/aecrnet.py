@@ -1,0 +1,244 @@
+"""The AECR-Net generator (Wu et al., CVPR 2021, section 3.1) in its two published forms.
+
+`gitee` is the graph of the model-zoo reference (src/models/model.py), `paper` the authors'
+(models/AECRNet.py). Both: encoder to a quarter of the size, one shared FFA block six times, one
+deformable convolution twice, decoder with adaptive mixup of the encoder's features. Cells and
+parameters carry the originals' names, so that their checkpoints load by name.
+"""
+from __future__ import annotations
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore import dtype as mstype
+
+from src.dcn import DCN, DeformConv2d
+from src.fast_deconv import FastDeconv
+
+ARCHS = ("gitee", "paper")
+VALUE_RANGE = {"gitee": 255.0, "paper": 1.0}
+MULTIPLE = 4  # two halvings
+
+# Mean and deviation of the reference's training images, as fractions of the value range.
+# The deviation divides 0..255 values all the same: that is how its checkpoints were trained.
+RGB_MEAN = (0.58726025, 0.59813744, 0.63799095)
+RGB_STD = (0.18993913, 0.18339698, 0.17736082)
+
+
+def conv2d(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0) -> nn.Conv2d:
+    """Convolution with bias and zero padding."""
+    return nn.Conv2d(in_channels, out_channels, kernel_size, stride=stride, pad_mode="pad", padding=padding,
+                     has_bias=True)
+
+
+class Shift(nn.Conv2d):
+    """The reference's MeanShift: a fixed 1x1 convolution, out = x * scale + shift for each channel."""
+
+    def __init__(self, scale, shift):
+        super().__init__(3, 3, 1, has_bias=True)
+        weight = np.diag(np.asarray(scale, np.float32)).reshape(3, 3, 1, 1)
+        self.weight = Parameter(Tensor(weight), name="weight", requires_grad=False)
+        self.bias = Parameter(Tensor(np.asarray(shift, np.float32)), name="bias", requires_grad=False)
+
+
+class ReflectionPad(nn.Cell):
+    """Mirror `pad` pixels on each side, the edge not repeated; from slices, which MindSpore Lite can run too."""
+
+    def __init__(self, pad: int):
+        super().__init__()
+        self.pad = pad
+
+    def construct(self, x: Tensor) -> Tensor:
+        return reflect(reflect(x, self.pad, self.pad, 2), self.pad, self.pad, 3)
+
+
+class WideConv(nn.Conv2d):
+    """A large convolution to few channels, summed from one-row kernels.
+
+    Exact: the k rows of the kernel become k * out_channels channels of a 1 x k convolution, whose
+    maps are added with a shift of one row each. The patch matrix is k times smaller, and with it
+    the time on CPU (64 to 3 channels, 7x7).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, padding: int):
+        super().__init__(in_channels, out_channels, kernel_size, pad_mode="pad", padding=padding, has_bias=True)
+        self.side, self.rows = kernel_size, padding
+        self.row_conv = ops.Conv2D(out_channels * kernel_size, (1, kernel_size), pad_mode="pad",
+                                   pad=(0, 0, padding, padding))
+
+    def construct(self, x: Tensor) -> Tensor:
+        k, channels = self.side, self.out_channels
+        weight = self.weight.transpose(2, 0, 1, 3).reshape(k * channels, self.in_channels, 1, k)
+        maps = self.row_conv(x, weight)
+        if self.rows:
+            row = ops.zeros_like(maps[:, :, :self.rows])
+            maps = ops.concat((row, maps, row), 2)
+        height = maps.shape[2] - k + 1
+        out = maps[:, :channels, :height]
+        for i in range(1, k):
+            out = out + maps[:, i * channels:(i + 1) * channels, i:i + height]
+        return out + self.bias.reshape(1, -1, 1, 1)
+
+
+class PALayer(nn.Cell):
+    """Pixel attention (FFA-Net): a factor in 0..1 for each pixel. Tensor[n, channel, h, w] -> same."""
+
+    def __init__(self, channel: int):
+        super().__init__()
+        self.pa = nn.SequentialCell(conv2d(channel, channel // 8, 1), nn.ReLU(), conv2d(channel // 8, 1, 1),
+                                    nn.Sigmoid())
+
+    def construct(self, x: Tensor) -> Tensor:
+        return x * self.pa(x)
+
+
+class CALayer(nn.Cell):
+    """Channel attention (FFA-Net): a factor in 0..1 for each channel, from its mean over the image.
+
+    Tensor[n, channel, h, w] -> same. The mean makes every output depend on the whole image.
+    """
+
+    def __init__(self, channel: int):
+        super().__init__()
+        self.ca = nn.SequentialCell(conv2d(channel, channel // 8, 1), nn.ReLU(), conv2d(channel // 8, channel, 1),
+                                    nn.Sigmoid())
+
+    def construct(self, x: Tensor) -> Tensor:
+        return x * self.ca(x.mean((2, 3), keep_dims=True))
+
+
+class DehazeBlock(nn.Cell):
+    """FFA block: two convolutions, channel and pixel attention, two residuals. Tensor[n, dim, h, w] -> same."""
+
+    def __init__(self, dim: int, kernel_size: int = 3):
+        super().__init__()
+        self.conv1 = conv2d(dim, dim, kernel_size, padding=kernel_size // 2)
+        self.act1 = nn.ReLU()
+        self.conv2 = conv2d(dim, dim, kernel_size, padding=kernel_size // 2)
+        self.calayer = CALayer(dim)
+        self.palayer = PALayer(dim)
+
+    def construct(self, x: Tensor) -> Tensor:
+        res = self.act1(self.conv1(x)) + x
+        return self.palayer(self.calayer(self.conv2(res))) + x
+
+
+class DCNBlock(nn.Cell):
+    """The authors' name for the cell around their deformable convolution."""
+
+    def __init__(self, in_channel: int, out_channel: int):
+        super().__init__()
+        self.dcn = DCN(in_channel, out_channel)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.dcn(x)
+
+
+class Mix(nn.Cell):
+    """Adaptive mixup (eq. 2): sigmoid(w) * fea1 + (1 - sigmoid(w)) * fea2 with a learned scalar w."""
+
+    def __init__(self, m: float, shape=()):
+        super().__init__()
+        self.w = Parameter(Tensor(np.full(shape, m, np.float32)), name="w")
+
+    def construct(self, fea1: Tensor, fea2: Tensor) -> Tensor:
+        factor = ops.sigmoid(self.w)
+        return fea1 * factor + fea2 * (1.0 - factor)
+
+
+class Dehaze(nn.Cell):
+    """AECR-Net's generator.
+
+    Args:
+        arch: "gitee" or "paper", see the module's docstring.
+        dcn_sampling: "exact", or "gitee" for the reference's checkpoints (arch gitee only).
+
+    construct(x): hazy image, float32 Tensor[n, 3, h, w] in 0..VALUE_RANGE[arch] -> restored image, same
+        shape and range, not clipped. Any h, w from 16 up: a side that is no multiple of 4 is mirrored
+        up to the next one and the result cut back.
+
+    Raises: ValueError for another arch or dcn_sampling.
+    """
+
+    def __init__(self, arch: str = "gitee", dcn_sampling: str = "exact"):
+        super().__init__()
+        if arch not in ARCHS:
+            raise ValueError(f"arch must be gitee or paper, not {arch}")
+        if arch == "paper" and dcn_sampling != "exact":
+            raise ValueError(f"dcn_sampling of arch paper must be exact, not {dcn_sampling}")
+        self.arch, self.dcn_sampling = arch, dcn_sampling
+        ngf = 64
+        self.block = DehazeBlock(ngf * 4)
+        if arch == "gitee":
+            self._build_gitee(ngf)
+        else:
+            self._build_paper(ngf)
+
+    def _build_gitee(self, ngf):
+        mean, std = np.array(RGB_MEAN), np.array(RGB_STD)
+        self.sub_mean = Shift(1 / std, -VALUE_RANGE["gitee"] * mean / std)
+        self.add_mean = Shift(std, VALUE_RANGE["gitee"] * mean)
+        self.deconv = conv2d(3, 3, 3, padding=1)
+        self.down1 = nn.SequentialCell(conv2d(3, ngf, 7, padding=3))
+        self.down2 = nn.SequentialCell(conv2d(ngf, ngf * 2, 3, stride=2, padding=1))
+        self.down3 = nn.SequentialCell(conv2d(ngf * 2, ngf * 4, 3, stride=2, padding=1))
+        self.up1 = nn.SequentialCell(upsample(ngf * 4, ngf * 2, 1), nn.Pad(((0, 0), (0, 0), (0, 1), (0, 1))))
+        self.up2 = nn.SequentialCell(upsample(ngf * 2, ngf, 1), nn.Pad(((0, 0), (0, 0), (0, 1), (0, 1))))
+        self.up3 = nn.SequentialCell(WideConv(ngf, 3, 7, padding=3))
+        self.dcn_block = DeformConv2d(ngf * 4, ngf * 4, sampling=self.dcn_sampling)
+        self.mix4 = Mix(-1.0)
+        self.mix5 = Mix(-0.6)
+
+    def _build_paper(self, ngf):
+        self.deconv = FastDeconv(3, 3, 3, padding=1)
+        self.down1 = nn.SequentialCell(ReflectionPad(3), conv2d(3, ngf, 7), nn.ReLU())
+        self.down2 = nn.SequentialCell(conv2d(ngf, ngf * 2, 3, stride=2, padding=1), nn.ReLU())
+        self.down3 = nn.SequentialCell(conv2d(ngf * 2, ngf * 4, 3, stride=2, padding=1), nn.ReLU())
+        self.up1 = nn.SequentialCell(upsample(ngf * 4, ngf * 2, 0), nn.ReLU())
+        self.up2 = nn.SequentialCell(upsample(ngf * 2, ngf, 0), nn.ReLU())
+        self.up3 = nn.SequentialCell(ReflectionPad(3), WideConv(ngf, 3, 7, padding=0), nn.Tanh())
+        self.dcn_block = DCNBlock(ngf * 4, ngf * 4)
+        self.mix1 = Mix(-1.0, (1,))
+        self.mix2 = Mix(-0.6, (1,))
+
+    def construct(self, x: Tensor) -> Tensor:
+        h, w = x.shape[2:]
+        x = reflect(reflect(x, 0, -h % MULTIPLE, 2), 0, -w % MULTIPLE, 3)
+        if self.arch == "gitee":
+            out = self.add_mean(self._restore(self.sub_mean(x), self.mix4, self.mix5))
+        else:
+            out = self._restore(x, self.mix1, self.mix2)
+        return out[:, :, :h, :w]
+
+    def _restore(self, x, mix_inner, mix_outer):
+        x_down2 = self.down2(self.down1(self.deconv(x)))
+        x_down3 = self.down3(x_down2)
+        features = self.features(x_down3)
+        x_up1 = self.up1(mix_inner(x_down3, features))
+        return self.up3(self.up2(mix_outer(x_down2, x_up1)))
+
+    def features(self, x: Tensor) -> Tensor:
+        """The quarter-size trunk: six passes through the shared block, two through the deformable convolution."""
+        for _ in range(6):
+            x = self.block(x)
+        return self.dcn_block(self.dcn_block(x))
+
+
+def upsample(in_channels: int, out_channels: int, far_padding: int) -> nn.Conv2dTranspose:
+    """3x3 transposed convolution to twice the size; one row and column less with `far_padding` 1.
+
+    `far_padding` 0 is what PyTorch calls output_padding=1.
+    """
+    return nn.Conv2dTranspose(in_channels, out_channels, 3, stride=2, pad_mode="pad",
+                              padding=(1, far_padding, 1, far_padding), has_bias=True)
+
+
+def reflect(x: Tensor, before: int, after: int, axis: int) -> Tensor:
+    """Mirror pixels along axis 2 or 3 of Tensor[n, c, h, w], the edge pixel not repeated."""
+    size = x.shape[axis]
+    parts = []
+    for i in range(before, 0, -1):
+        parts.append(x[:, :, i:i + 1] if axis == 2 else x[:, :, :, i:i + 1])
+    parts.append(x)
+    for i in range(size - 2, size - 2 - after, -1):
+        parts.append(x[:, :, i:i + 1] if axis == 2 else x[:, :, :, i:i + 1])
+    return x if before + after == 0 else ops.concat(parts, axis)

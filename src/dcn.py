@@ -1,0 +1,242 @@
+"""Modulated deformable convolution (DCN_v2) from gathers and matrix products.
+
+MindSpore's own `ops.deformable_conv2d` is slower on CPU, cannot be exported with a dynamic size
+and is unknown to MindSpore Lite; the operators used here exist on every backend.
+"""
+from __future__ import annotations
+
+from typing import Optional, Tuple, Union
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore import dtype as mstype
+
+# One gather reads at most this much: enough work to hide the call, little enough to bound the memory.
+CHUNK_BYTES = 192 * 2**20
+
+Pair = Union[int, Tuple[int, int]]
+
+
+def modulated_deform_conv2d(
+    x: Tensor,
+    offset: Tensor,
+    mask: Optional[Tensor],
+    weight: Tensor,
+    bias: Optional[Tensor] = None,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+) -> Tensor:
+    """Modulated deformable convolution (DCN_v2, Zhu et al. 2019, eq. 1), as torchvision defines it.
+
+    Args:
+        x: Tensor[n, c_in, h, w].
+        offset: Tensor[n, 2*kh*kw, h_out, w_out], (dy, dx) for each tap in turn, in pixels of x.
+        mask: Tensor[n, kh*kw, h_out, w_out], a factor for each tap; None for all ones (DCN_v1).
+        weight: Tensor[c_out, c_in, kh, kw].
+        bias: Tensor[c_out] or None.
+        stride, padding, dilation: int or (vertical, horizontal), as in a convolution.
+
+    Returns: Tensor[n, c_out, h_out, w_out]. Samples outside x read 0; between pixels, bilinear.
+    Raises: ValueError if offset or mask has other channels or another size than x and the kernel need.
+    """
+    stride, padding, dilation = _pair(stride), _pair(padding), _pair(dilation)
+    _check_shapes(x.shape, offset.shape, None if mask is None else mask.shape, weight.shape,
+                  (stride, padding, dilation))
+    index, corner_weights = _corners(x.shape, offset, weight.shape[2:], stride, padding, dilation)
+    return _contract(x, index, corner_weights, mask, weight, bias, offset.shape[2:])
+
+
+class DeformConv2d(nn.Cell):
+    """The reference's DCN_v2 layer (src/models/DCN.py): offsets and mask from convolutions of the input.
+
+    Args:
+        sampling: "exact" is DCN_v2. "gitee" repeats the reference's sampling, faults included, for
+            its checkpoints: taps transposed, rows of taps mixed, border samples weighted twice.
+
+    construct(x): Tensor[n, in_channels, h, w] -> Tensor[n, out_channels, h_out, w_out].
+
+    The offsets start at zero (the reference's do not), so training starts from a plain convolution.
+    With "exact" `p_conv` gives (dy, dx) for each tap in turn, with "gitee" all dy before all dx.
+
+    Raises: ValueError for another `sampling`, or for "gitee" with an even kernel or a stride.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1,
+                 padding: int = 1, sampling: str = "exact"):
+        super().__init__()
+        if sampling not in ("exact", "gitee"):
+            raise ValueError(f"sampling must be exact or gitee, not {sampling}")
+        if sampling == "gitee" and (kernel_size % 2 == 0 or stride != 1):
+            raise ValueError(f"sampling gitee needs an odd kernel and stride 1, "
+                             f"not {kernel_size} and {stride}")
+        self.stride, self.padding, self.sampling = stride, padding, sampling
+        taps = kernel_size**2
+        same = dict(kernel_size=kernel_size, stride=stride, pad_mode="pad", padding=padding, has_bias=False)
+        self.p_conv = nn.Conv2d(in_channels, 2 * taps, weight_init="zeros", **same)
+        self.m_conv = nn.Conv2d(in_channels, taps, **same)
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride=kernel_size,
+                              pad_mode="valid", has_bias=False)
+
+    def construct(self, x: Tensor) -> Tensor:
+        offset, mask = self.p_conv(x), ops.sigmoid(self.m_conv(x))
+        if self.sampling == "exact":
+            return modulated_deform_conv2d(x, offset, mask, self.conv.weight, None, self.stride, self.padding)
+        return _gitee_deform_conv2d(x, offset, mask, self.conv.weight, self.padding)
+
+
+class DCN(nn.Cell):
+    """The authors' DCN_v2 layer: one convolution gives offsets and mask, weight and bias of its own.
+
+    Its 27 channels (3x3 kernel) are (dy, dx) for each tap in turn, then the nine masks before the sigmoid.
+
+    construct(x): Tensor[n, in_channels, h, w] -> Tensor[n, out_channels, h, w].
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3):
+        super().__init__()
+        self.taps, self.padding = kernel_size**2, kernel_size // 2
+        like = nn.Conv2d(in_channels, out_channels, kernel_size, has_bias=True)
+        self.weight = Parameter(like.weight.value(), name="weight")
+        self.bias = Parameter(like.bias.value(), name="bias")
+        self.conv_offset_mask = nn.Conv2d(in_channels, 3 * self.taps, kernel_size, pad_mode="pad",
+                                          padding=self.padding, has_bias=True, weight_init="zeros",
+                                          bias_init="zeros")
+
+    def construct(self, x: Tensor) -> Tensor:
+        out = self.conv_offset_mask(x)
+        offset, mask = out[:, :2 * self.taps], ops.sigmoid(out[:, 2 * self.taps:])
+        return modulated_deform_conv2d(x, offset, mask, self.weight, self.bias, padding=self.padding)
+
+
+def _pair(value: Pair) -> Tuple[int, int]:
+    return (value, value) if isinstance(value, int) else value
+
+
+def _check_shapes(x, offset, mask, weight, geometry):
+    stride, padding, dilation = geometry
+    taps = weight[2] * weight[3]
+    if x[1] != weight[1]:
+        raise ValueError(f"x has {x[1]} channels, weight needs {weight[1]}")
+    if offset[1] != 2 * taps:
+        raise ValueError(f"offset has {offset[1]} channels, a {weight[2]}x{weight[3]} kernel needs {2 * taps}")
+    if mask is not None and mask[1] != taps:
+        raise ValueError(f"mask has {mask[1]} channels, a {weight[2]}x{weight[3]} kernel needs {taps}")
+    for axis in (0, 1):
+        reach = dilation[axis] * (weight[2 + axis] - 1) + 1
+        size = (x[2 + axis] + 2 * padding[axis] - reach) // stride[axis] + 1
+        if offset[2 + axis] != size:
+            raise ValueError(f"offset is {offset[2]}x{offset[3]}, the output's side {axis} is {size}")
+        if mask is not None and mask[2 + axis] != size:
+            raise ValueError(f"mask is {mask[2]}x{mask[3]}, the output's side {axis} is {size}")
+
+
+def _corners(x_shape, offset, kernel, stride, padding, dilation):
+    """Rows of the flattened image, and their bilinear weights, for the four pixels around every sample.
+
+    Returns: int32 and float32 Tensor[n, h_out, w_out, taps, 4], corners in the order
+        top left, top right, bottom left, bottom right.
+    """
+    n, _, h, w = x_shape
+    h_out, w_out = offset.shape[2:]
+    tap_y, tap_x = np.divmod(np.arange(kernel[0] * kernel[1]), kernel[1])
+    base_y = np.arange(h_out)[:, None, None] * stride[0] - padding[0] + tap_y * dilation[0]
+    base_x = np.arange(w_out)[None, :, None] * stride[1] - padding[1] + tap_x * dilation[1]
+    taps = kernel[0] * kernel[1]
+    offset = offset.transpose(0, 2, 3, 1).reshape(n, h_out, w_out, taps, 2)
+    rows, weight_y = _neighbours(offset[..., 0] + Tensor(base_y, mstype.float32), h)
+    columns, weight_x = _neighbours(offset[..., 1] + Tensor(base_x, mstype.float32), w)
+    return _combine(rows, columns, weight_y, weight_x, h * w, w)
+
+
+def _neighbours(position, size):
+    """The two pixels around each position on one axis, and their linear weights: 0 where outside."""
+    low = ops.floor(position)
+    fraction = position - low
+    pixels = ops.stack((low, low + 1.0), -1)
+    weights = ops.stack((1.0 - fraction, fraction), -1)
+    inside = ops.logical_and(pixels >= 0.0, pixels <= size - 1.0)
+    return ops.clamp(pixels, 0.0, size - 1.0), weights * inside.astype(weights.dtype)
+
+
+def _combine(rows, columns, weight_y, weight_x, image_size, width):
+    """Two pixels on each axis -> four corners: index into all images' pixels, and weight."""
+    n, h, w, taps = rows.shape[:4]
+    first_pixel = Tensor(np.arange(n).reshape(n, 1, 1, 1, 1) * image_size, mstype.int32)
+    index = rows.astype(mstype.int32).expand_dims(-1) * width + columns.astype(mstype.int32).expand_dims(-2)
+    weights = weight_y.expand_dims(-1) * weight_x.expand_dims(-2)
+    return index.reshape(n, h, w, taps, 4) + first_pixel, weights.reshape(n, h, w, taps, 4)
+
+
+def _contract(x, index, corner_weights, mask, weight, bias, out_size):
+    """Sum the weighted pixels of every tap and multiply by the kernel, a bounded chunk of outputs at a time."""
+    n, channels = x.shape[:2]
+    taps = weight.shape[2] * weight.shape[3]
+    if mask is not None:
+        corner_weights = corner_weights * mask.transpose(0, 2, 3, 1).expand_dims(-1)
+    pixels = x.transpose(0, 2, 3, 1).reshape(-1, channels)
+    kernel = weight.transpose(0, 2, 3, 1).reshape(weight.shape[0], taps * channels)
+    index, corner_weights = index.reshape(-1, taps * 4), corner_weights.reshape(-1, taps, 1, 4)
+    positions = index.shape[0]
+    chunk = max(1, CHUNK_BYTES // (taps * 4 * channels * 4))
+    chunks = []
+    for start in range(0, positions, chunk):
+        stop = min(start + chunk, positions)
+        part = index[start:stop]
+        if start:  # without this the runtime gathers all chunks at once
+            part = ops.depend(part, chunks[-1])
+        corners = ops.gather(pixels, part.reshape(-1), 0).reshape(-1, 4, channels)
+        samples = ops.bmm(corner_weights[start:stop].reshape(-1, 1, 4), corners)
+        chunks.append(ops.matmul(kernel, samples.reshape(-1, taps * channels).transpose(1, 0)))
+    out = chunks[0] if len(chunks) == 1 else ops.concat(chunks, 1)
+    out = out.reshape(weight.shape[0], n, out_size[0], out_size[1]).transpose(1, 0, 2, 3)
+    return out if bias is None else out + bias.reshape(1, -1, 1, 1)
+
+
+def _gitee_deform_conv2d(x, offset, mask, weight, padding):
+    """The reference's sampling, for its checkpoints (DeformConv2d.construct of its src/models/DCN.py)."""
+    n, _, h, w = x.shape
+    side = weight.shape[2]
+    taps = side * side
+    x = _zero_pad(x, padding)
+    # Meshgrid's default order is (x, y): the reference reads it as (y, x)
+    reach = np.arange(side) - side // 2
+    tap_y, tap_x = np.tile(reach, side), np.repeat(reach, side)
+    base_y = np.tile(np.arange(h) + side // 2, (w, 1)).reshape(h, w, 1) + tap_y
+    base_x = np.repeat((np.arange(w) + side // 2)[:, None], h, 1).reshape(h, w, 1) + tap_x
+    offset = offset.transpose(0, 2, 3, 1)
+    rows, weight_y = _gitee_neighbours(offset[..., :taps] + Tensor(base_y, mstype.float32), h)
+    columns, weight_x = _gitee_neighbours(offset[..., taps:] + Tensor(base_x, mstype.float32), w)
+    width = w + 2 * padding
+    index, corner_weights = _combine(rows, columns, weight_y, weight_x, (h + 2 * padding) * width, width)
+    corner_weights = corner_weights * mask.transpose(0, 2, 3, 1).expand_dims(-1)
+    return _contract(x, _gitee_mix_rows(index, side), _gitee_mix_rows(corner_weights, side), None, weight,
+                     None, (h, w))
+
+
+def _gitee_neighbours(position, size):
+    """As `_neighbours`, but clamped to the unpadded size, position and pixels each for itself."""
+    low = ops.floor(position)
+    pixels = ops.clamp(ops.stack((low, low + 1.0), -1), 0.0, size - 1.0)
+    position = ops.clamp(position, 0.0, size - 1.0)
+    weights = ops.stack((1.0 + (pixels[..., 0] - position), 1.0 - (pixels[..., 1] - position)), -1)
+    return pixels, weights
+
+
+def _gitee_mix_rows(values, side):
+    """The reference lays out the kernel's rows of taps one below the other for the whole map, not per pixel."""
+    n, h, w = values.shape[:3]
+    values = values.reshape(n, h, w, side, side, 4).transpose(0, 3, 1, 2, 4, 5)
+    values = values.reshape(n, h, side, w, side, 4).transpose(0, 1, 3, 2, 4, 5)
+    return values.reshape(n, h, w, side * side, 4)
+
+
+def _zero_pad(x, padding):
+    """Zeros around the image by concatenation: the gradient of a constant-mode pad is wrong on repeated calls."""
+    if not padding:
+        return x
+    n, c, h, w = x.shape
+    row = ops.zeros((n, c, padding, w), x.dtype)
+    x = ops.concat((row, x, row), 2)
+    column = ops.zeros((n, c, h + 2 * padding, padding), x.dtype)
+    return ops.concat((column, x, column), 3)

@@ -1,0 +1,93 @@
+"""FastDeconv: a convolution whose input patches are whitened first (Ye et al., ICLR 2020)."""
+from __future__ import annotations
+
+from typing import Tuple
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+
+class FastDeconv(nn.Cell):
+    """Convolution with stride 1 over patches that are centred and decorrelated, as in the authors' deconv.py.
+
+    In training the patch mean and the whitening matrix (inverse square root of the covariance, by
+    Newton-Schulz iterations) come from the batch and are kept as running averages; in evaluation
+    the averages are used. Both are folded into the kernel, so the cost is that of a convolution.
+
+    Args:
+        padding: zeros on each side.
+
+    construct(x): Tensor[n, in_channels, h, w] -> Tensor[n, out_channels, h', w'].
+
+    `freeze_statistics()` makes training use the running averages too and leave them as they are.
+    """
+
+    eps = 1e-5
+    iterations = 5
+    momentum = 0.1
+    sampling_stride = 3
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, padding: int = 0):
+        super().__init__()
+        self.kernel_size, self.padding = kernel_size, padding
+        self.features = in_channels * kernel_size**2
+        like = nn.Conv2d(in_channels, out_channels, kernel_size, has_bias=True)
+        self.weight = Parameter(like.weight.value(), name="weight")
+        self.bias = Parameter(like.bias.value(), name="bias")
+        self.running_mean = Parameter(np.zeros(self.features, np.float32), name="running_mean", requires_grad=False)
+        self.running_deconv = Parameter(np.eye(self.features, dtype=np.float32), name="running_deconv",
+                                        requires_grad=False)
+        self.identity = Tensor(np.eye(self.features, dtype=np.float32))
+        self.frozen = False
+        self.conv = ops.Conv2D(out_channels, kernel_size, pad_mode="pad", pad=padding)
+
+    def freeze_statistics(self) -> None:
+        """Use the running averages in training too, from the next compilation on."""
+        self.frozen = True
+
+    def construct(self, x: Tensor) -> Tensor:
+        if self.training and not self.frozen:
+            mean, deconv = self._statistics(x)
+            ops.assign(self.running_mean, self._average(self.running_mean, mean))
+            ops.assign(self.running_deconv, self._average(self.running_deconv, deconv))
+        else:
+            mean, deconv = self.running_mean, self.running_deconv
+        weight = ops.matmul(self.weight.reshape(-1, self.features), deconv)
+        bias = self.bias - ops.matmul(weight, mean.reshape(-1, 1)).reshape(-1)
+        return self.conv(x, weight.reshape(self.weight.shape)) + bias.reshape(1, -1, 1, 1)
+
+    def _average(self, old: Tensor, new: Tensor) -> Tensor:
+        return old * (1.0 - self.momentum) + ops.stop_gradient(new) * self.momentum
+
+    def _statistics(self, x: Tensor) -> Tuple[Tensor, Tensor]:
+        """Mean and whitening matrix of every third patch (in both directions), as the authors sample them."""
+        patches = self._patches(x)
+        mean = patches.mean(0)
+        patches = patches - mean
+        covariance = ops.matmul(patches.transpose(1, 0), patches) / patches.shape[0] + self.eps * self.identity
+        return mean, self._inverse_square_root(covariance)
+
+    def _patches(self, x: Tensor) -> Tensor:
+        """Tensor[count, in_channels * kernel_size**2], features in the order of the kernel's weights."""
+        n, c, h, w = x.shape
+        p, k = self.padding, self.kernel_size
+        if p:
+            row = ops.zeros((n, c, p, w), x.dtype)
+            x = ops.concat((row, x, row), 2)
+            column = ops.zeros((n, c, h + 2 * p, p), x.dtype)
+            x = ops.concat((column, x, column), 3)
+        last_y, last_x = h + 2 * p - k + 1, w + 2 * p - k + 1
+        step = self.sampling_stride
+        taps = []
+        for i in range(k):
+            for j in range(k):
+                taps.append(x[:, :, i:i + last_y:step, j:j + last_x:step])
+        return ops.stack(taps, 2).transpose(0, 3, 4, 1, 2).reshape(-1, self.features)
+
+    def _inverse_square_root(self, matrix: Tensor) -> Tensor:
+        norm = ops.sqrt((matrix * matrix).sum())
+        y, z = matrix / norm, self.identity
+        for _ in range(self.iterations):
+            t = 0.5 * (3.0 * self.identity - ops.matmul(z, y))
+            y, z = ops.matmul(y, t), ops.matmul(t, z)
+        return z / ops.sqrt(norm)
