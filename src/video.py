@@ -1,0 +1,133 @@
+"""Dehaze a video file frame by frame."""
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List, Optional
+
+import cv2
+import numpy as np
+
+from src.errors import InputError, UsageError, one_line
+from src.files import PathLike, atomic_write
+from src.temporal_blend import TemporalBlend
+from src.video_file import CODECS, Clip, add_sound, probe, read_frames, write_frames
+
+Dehaze = Callable[[np.ndarray], np.ndarray]
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class VideoStats:
+    """What was done. Flicker: mean |frame - frame before| over all pixels and channels, in grey levels 0..255.
+
+    Motion counts as flicker too, and a clear picture has more contrast to move: compare results of
+    the same clip only.
+    """
+
+    frames: int
+    width: int
+    height: int
+    fps: float
+    codec: str
+    audio: bool  # the result has the source's sound
+    flicker_input: float
+    flicker_unblended: float  # as the network made it
+    flicker_output: float  # after the temporal blend
+    notes: List[str] = field(default_factory=list)  # what the user should know, one line each
+
+    def summary(self) -> str:
+        """One line for the terminal."""
+        before = ""
+        if self.flicker_output != self.flicker_unblended:
+            before = f", {self.flicker_unblended:.2f} before the blend"
+        return (f"{self.frames} frames of {self.width}x{self.height} at {self.fps:.5g} a second, "
+                f"{'with' if self.audio else 'without'} sound; "
+                f"flicker {self.flicker_output:.2f} (input {self.flicker_input:.2f}{before})")
+
+
+def is_video(path: PathLike) -> bool:
+    """Whether the suffix is one that `dehaze_video` reads and writes."""
+    return Path(path).suffix.lower() in CODECS
+
+
+def dehaze_video(
+    source: PathLike, target: PathLike, dehaze: Dehaze, blend: float = 0.0, progress: Optional[Progress] = None
+) -> VideoStats:
+    """Write `source` dehazed to `target`: same number of frames, rate and size, upright, with its sound.
+
+    The sound is copied by an `ffmpeg` found on PATH; a note says so where there is none. `target`
+    appears when it is whole; an interrupted run leaves an older file of that name as it was.
+
+    Args:
+        target: its suffix chooses the codec (src.video_file.CODECS). Browsers play .webm only.
+        dehaze: uint8 RGB[h, w, 3] -> uint8 RGB[h, w, 3], called once a frame, in order.
+        blend: share of the past in [0, 1) for src.temporal_blend.TemporalBlend; 0 for none.
+        progress: called with (frames done, frames in all) after each frame.
+
+    Raises:
+        InputError: the source is missing, unreadable, truncated or empty, or the target cannot be written.
+        UsageError: `blend` is outside [0, 1).
+        ValueError: `dehaze` gave another shape or type than it got.
+    """
+    source, target = Path(source), Path(target)
+    try:
+        smooth = TemporalBlend(blend)
+    except ValueError as error:
+        raise UsageError(f"--blend: {error}") from None
+    _check_target(source, target)
+    clip = probe(source)
+    codec = CODECS[target.suffix.lower()]
+    try:
+        with atomic_write(target) as whole, _scratch(whole) as silent:
+            flicker = _dehaze_frames(clip, silent, codec, dehaze, smooth, progress)
+            lost_sound = add_sound(silent, source, whole)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error.strerror or one_line(error)})") from None
+    notes = clip.notes + ([f"sound: {lost_sound}"] if lost_sound else [])
+    return VideoStats(clip.frames, clip.width, clip.height, clip.fps, codec, lost_sound is None,
+                      flicker["input"], flicker["unblended"], flicker["output"], notes)
+
+
+def _check_target(source: Path, target: Path) -> None:
+    if not is_video(target):
+        raise InputError(f"{target}: a video must end in one of {', '.join(CODECS)}")
+    if not target.parent.is_dir():
+        raise InputError(f"{target}: cannot be written (no such folder)")
+    if target.is_dir():
+        raise InputError(f"{target}: cannot be written (it is a folder)")
+    if target.exists() and source.exists() and target.samefile(source):
+        raise InputError(f"{target}: is the source itself, choose another name")
+
+
+def _dehaze_frames(
+    clip: Clip, path: Path, codec: str, dehaze: Dehaze, smooth: TemporalBlend, progress: Optional[Progress]
+) -> Dict[str, float]:
+    """Write the dehazed frames to `path`; returns the flicker of the input and of both outputs."""
+    total = {"input": 0.0, "unblended": 0.0, "output": 0.0}
+    before: Dict[str, np.ndarray] = {}
+    with write_frames(path, clip, codec) as write:
+        for number, hazy in enumerate(read_frames(clip), 1):
+            dehazed = dehaze(hazy)
+            if dehazed.shape != hazy.shape or dehazed.dtype != np.uint8:
+                raise ValueError(f"dehaze gave {dehazed.dtype}{dehazed.shape} for uint8{hazy.shape}")
+            now = {"input": hazy, "unblended": dehazed, "output": smooth(hazy, dehazed)}
+            write(now["output"])
+            for name in before:
+                total[name] += float(cv2.absdiff(now[name], before[name]).mean())
+            before = now
+            if progress:
+                progress(number, clip.frames)
+    return {name: change / max(clip.frames - 1, 1) for name, change in total.items()}
+
+
+@contextlib.contextmanager
+def _scratch(path: Path) -> Iterator[Path]:
+    """A second temporary name beside `path`, gone when the block ends."""
+    scratch = path.with_name(f"{path.stem}.silent{path.suffix}")
+    try:
+        yield scratch
+    finally:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
