@@ -59,5 +59,4 @@ def _demo_pair(name: str, airlight: float, beta: float, seed: int) -> Pair:
     else:
         clear = getattr(data, name)()
         through = transmission(synthetic_depth(*clear.shape[:2], np.random.default_rng(seed)), beta, max_depth=1.0)
-    hazy = add_haze(clear / 255.0, through, airlight)
-    return name, np.round(hazy * 255.0).astype(np.uint8), clear
+    return name, add_haze(clear, through, airlight), clear

@@ -40,18 +40,20 @@ def transmission(depth: np.ndarray, beta: float, max_depth: Optional[float] = No
 
 
 def add_haze(clear: np.ndarray, transmission_map: np.ndarray, airlight: float) -> np.ndarray:
-    """Hazy image, float32[h, w, 3] in [0, 1].
+    """Hazy image [h, w, 3]: float32 in [0, 1] of a float image, uint8 (rounded) of a uint8 one.
 
     Args:
-        clear: float[h, w, 3] in [0, 1].
+        clear: float[h, w, 3] in [0, 1], or uint8.
         transmission_map: [h, w] in [0, 1], of `transmission`.
         airlight: brightness of the haze in [0, 1], the same in R, G and B.
     """
-    airlight = np.float32(airlight)
-    hazy = clear.astype(np.float32) - airlight
+    in_bytes = clear.dtype == np.uint8
+    airlight = np.float32(airlight * 255 if in_bytes else airlight)
+    hazy = clear.astype(np.float32)
+    hazy -= airlight
     hazy *= transmission_map[..., None]
     hazy += airlight
-    return hazy
+    return np.rint(hazy).astype(np.uint8) if in_bytes else hazy
 
 
 def sample_haze(

@@ -45,6 +45,15 @@ def test_haze_is_the_clear_image_where_light_arrives_and_airlight_where_none_doe
     np.testing.assert_allclose(hazy[2], 0.25 * clear[2] + 0.75 * 0.8, atol=1e-6)
 
 
+def test_haze_on_a_byte_image_is_the_rounded_haze_on_its_float_image():
+    clear = np.random.RandomState(0).randint(0, 256, (9, 7, 3)).astype(np.uint8)
+    through = np.random.RandomState(1).rand(9, 7)
+    for airlight in (0.7, 1.0):
+        hazy = haze.add_haze(clear, through, airlight)
+        assert hazy.dtype == np.uint8
+        np.testing.assert_allclose(hazy, haze.add_haze(clear / 255.0, through, airlight) * 255, atol=0.501)
+
+
 def test_sampled_haze_fills_the_its_ranges():
     rng = np.random.default_rng(0)
     airlight, beta = np.array([haze.sample_haze(rng) for _ in range(2000)]).T

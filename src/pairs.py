@@ -1,0 +1,160 @@
+"""Which clear image belongs to which hazy one, by the file names of the public dehazing sets.
+
+| layout         | hazy                                    | clear                         |
+|----------------|-----------------------------------------|-------------------------------|
+| RESIDE (SOTS)  | 1400_1.png, 0001_0.8_0.2.jpg            | 1400.png or 1400_1.png, 0001.png |
+| RESIDE (ITS, OTS) | 1_1_0.90179.png, 0005_0.8_0.04.jpg   | 1.png, 0005.jpg               |
+| Dense, NHHaze  | 46_hazy.png                             | 46_GT.png                     |
+| OHAZE, IHAZE   | 01_outdoor_hazy.jpg, 01_indoor_hazy.jpg | 01_outdoor_GT.jpg, 01_indoor_GT.jpg |
+| Pairs          | any name                                | the same name                 |
+
+Hazy images lie in a folder `hazy` or `haze`, clear ones in `GT`, `gt` or `clear`; letter case and the image format do
+not matter. NH-HAZE comes with both kinds in one folder: that is found too.
+"""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from src.errors import InputError, UsageError
+from src.files import PathLike
+from src.haze import RESIDE_BORDER
+from src.images import list_images, read_image
+
+NTIRE_LAYOUTS = ("Dense", "NHHaze", "OHAZE", "IHAZE")  # names that end in _hazy and _GT
+PAIR_LAYOUTS = ("RESIDE",) + NTIRE_LAYOUTS + ("Pairs",)
+
+
+class Pair(NamedTuple):
+    """A hazy image and its ground truth; `name` is the hazy file's, without suffix, unique within a set."""
+
+    name: str
+    hazy: Path
+    clear: Path
+
+
+def find_pairs(dir_data: PathLike, layout: str, train: bool = False) -> Tuple[List[Pair], List[Path]]:
+    """The pairs of a data set by name, and the hazy images that have no ground truth.
+
+    Searches `dir_data`/`layout`/train (training only), `dir_data`/`layout`, `dir_data`: the first that exists.
+
+    Raises: InputError if a folder is missing, unreadable or without images, if two hazy images share a name, and for
+    training if any hazy image has no ground truth. UsageError if `layout` is unknown.
+    """
+    if layout not in PAIR_LAYOUTS:
+        raise UsageError(f"unknown data layout {layout}: choose from {', '.join(PAIR_LAYOUTS)}")
+    folder = data_folder(dir_data, layout, train)
+    hazy, clear = _hazy_and_clear(folder, layout)
+    truths = _by_stem(clear)
+    pairs, unmatched = [], []
+    for path in hazy:
+        truth = _truth(path, layout, truths)
+        if truth is None:
+            unmatched.append(path)
+        else:
+            pairs.append(Pair(path.stem, path, truth))
+    _refuse_equal_names(pairs)
+    if not hazy:
+        raise InputError(f"--dir_data {folder}: no image is named ..._hazy, as those of {layout} are")
+    if train and unmatched:
+        raise InputError(
+            f"--dir_data {folder}: {len(unmatched)} hazy images without ground truth, the first is {unmatched[0].name}")
+    return pairs, unmatched
+
+
+def load_pair(pair: Pair) -> Tuple[np.ndarray, np.ndarray]:
+    """Read (hazy, clear), both uint8 RGB[h, w, 3]; a clear image 10 px larger on each side is cropped, as in SOTS.
+
+    Raises: InputError if a file cannot be read or the sizes differ in another way.
+    """
+    return match_sizes(pair, read_image(pair.hazy), read_image(pair.clear))
+
+
+def match_sizes(pair: Pair, hazy: np.ndarray, clear: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """The images of `pair` with the clear one cropped to the hazy one, see `load_pair`."""
+    if hazy.shape == clear.shape:
+        return hazy, clear
+    height, width = hazy.shape[:2]
+    if clear.shape[:2] != (height + 2 * RESIDE_BORDER, width + 2 * RESIDE_BORDER):
+        raise InputError(
+            f"{pair.hazy} is {width}x{height} but its ground truth {pair.clear} is {clear.shape[1]}x{clear.shape[0]}")
+    return hazy, clear[RESIDE_BORDER:-RESIDE_BORDER, RESIDE_BORDER:-RESIDE_BORDER]
+
+
+def data_folder(dir_data: PathLike, layout: str, train: bool) -> Path:
+    """Where the images of `layout` lie, see `find_pairs`. Raises: InputError if `dir_data` is not a folder."""
+    root = Path(dir_data)
+    if not root.is_dir():
+        raise InputError(f"--dir_data {root}: no such folder")
+    candidates = ([root / layout / "train"] if train else []) + [root / layout]
+    return next((folder for folder in candidates if folder.is_dir()), root)
+
+
+def images_in(folder: Path, recursive: bool = False) -> List[Path]:
+    """As `images.list_images`, with an InputError for folders that may not be read too."""
+    try:
+        return list_images(folder, recursive)
+    except OSError as error:
+        raise InputError(f"--dir_data {folder}: cannot be read ({error.strerror})") from None
+
+
+def subfolder(folder: Path, names: Sequence[str]) -> Path:
+    """The folder inside `folder` with one of `names` (lower case; letter case of the folder does not matter).
+
+    Raises: InputError if there is none.
+    """
+    found = _subfolders(folder)
+    for name in names:
+        if name in found:
+            return found[name]
+    raise InputError(f"--dir_data {folder}: holds no folder named {' or '.join(names)}")
+
+
+def _subfolders(folder: Path) -> Dict[str, Path]:
+    try:
+        return {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
+    except OSError as error:
+        raise InputError(f"--dir_data {folder}: cannot be read ({error.strerror})") from None
+
+
+def _hazy_and_clear(folder: Path, layout: str) -> Tuple[List[Path], List[Path]]:
+    if layout in NTIRE_LAYOUTS and not _subfolders(folder).keys() & {"hazy", "haze", "gt", "clear"}:
+        mixed = images_in(folder)
+        return [path for path in mixed if path.stem.lower().endswith("_hazy")], mixed
+    return images_in(subfolder(folder, ("hazy", "haze"))), images_in(subfolder(folder, ("gt", "clear")))
+
+
+def _truth(hazy: Path, layout: str, truths: Dict[str, List[Path]]) -> Optional[Path]:
+    """The ground truth of `hazy`, or None; of several formats that of the hazy image."""
+    for stem in _truth_stems(hazy.stem.lower(), layout):
+        if stem in truths:
+            return min(truths[stem], key=lambda path: path.suffix.lower() != hazy.suffix.lower())
+    return None
+
+
+def _truth_stems(stem: str, layout: str) -> List[str]:
+    """Names that the ground truth of a hazy image may have, the best first, lower case, without suffix."""
+    if layout == "Pairs":
+        return [stem]
+    if layout in NTIRE_LAYOUTS:
+        return [stem[:-len("hazy")] + "gt"] if stem.endswith("_hazy") else []
+    parts = stem.split("_")
+    return ["_".join(parts[:count]) for count in range(len(parts), 0, -1)]
+
+
+def _by_stem(paths: List[Path]) -> Dict[str, List[Path]]:
+    found: Dict[str, List[Path]] = {}
+    for path in paths:
+        found.setdefault(path.stem.lower(), []).append(path)
+    return found
+
+
+def _refuse_equal_names(pairs: List[Pair]) -> None:
+    """Restored images are saved by name: two of one name would overwrite each other."""
+    seen: Dict[str, Pair] = {}
+    for pair in pairs:
+        other = seen.setdefault(pair.name, pair)
+        if other is not pair:
+            raise InputError(f"{pair.hazy}: has the same name as {other.hazy.name}")
