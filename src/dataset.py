@@ -1,0 +1,212 @@
+"""Training batches that depend on (seed, step) alone, so that training can go on at any step as if never stopped.
+
+The order of an epoch is a permutation drawn from (seed, epoch); crop, flips, turns and haze of a sample are drawn from
+(seed, epoch, item). Nothing is replayed to start in the middle, and the number of worker threads changes nothing.
+"""
+from __future__ import annotations
+
+import functools
+import os
+import warnings
+from typing import Iterator, List, Sequence, Tuple
+
+import numpy as np
+
+from src.errors import UsageError
+from src.pairs import PAIR_LAYOUTS, Pair, find_pairs, load_pair
+from src.sources import TRAIN_LAYOUTS, open_source
+
+__all__ = ["PAIR_LAYOUTS", "TRAIN_LAYOUTS", "Pair", "TrainDataset", "find_pairs", "load_pair", "open_source"]
+
+MIN_PATCH, MAX_PATCH = 16, 1024  # pixels
+PREFETCH = 2  # elements between two stages of the pipeline; more only costs memory
+
+Arrays = Tuple[np.ndarray, np.ndarray]
+
+
+class TrainDataset:
+    """Random patches of a source (see `sources.py`) in batches, in an order and with changes that only `seed` decides.
+
+    Args:
+        source: of `open_source`.
+        patch_size: side of the square patches, a multiple of 4 from 16 to 1024; smaller images are reflected up.
+        batch_size: of each process. A step takes batch_size * num_shards images, what is left over is dropped.
+        seed: not negative.
+        repeat: patches that an epoch takes from each image.
+        num_shards, shard_id: number of processes and which this one is. Step by step, N processes see what one
+            process with N times the batch sees: process i its i-th part.
+        scales: an image is shrunk (area average) by one of these factors in (0, 1], drawn evenly, before it is cut.
+        augment: flip and turn by 90 degrees at random.
+        scale: white in the result, 1.0 or 255.0.
+        workers: threads that prepare images, at most as many as processors.
+
+    Raises: UsageError naming the flag.
+    """
+
+    def __init__(
+        self, source, patch_size: int, batch_size: int, seed: int, repeat: int = 1, num_shards: int = 1,
+        shard_id: int = 0, scales: Sequence[float] = (1.0,), augment: bool = True, scale: float = 1.0,
+        workers: int = 2,
+    ) -> None:
+        _check(patch_size, batch_size, seed, repeat, scales, len(source.names), num_shards)
+        self.source, self.patch_size, self.batch_size, self.seed = source, patch_size, batch_size, seed
+        self.scales, self.augment, self.scale = tuple(scales), augment, scale
+        self.items_per_epoch = len(source.names) * repeat
+        self.steps_per_epoch = self.items_per_epoch // (batch_size * num_shards)
+        self._num_shards, self._shard_id = num_shards, shard_id
+        self._workers = max(1, min(workers, os.cpu_count() or 1))
+        self._reflected = ""  # an image that was smaller than its patch
+        self._warned = False
+        self._failure = None
+
+    def batches(self, start_step: int, stop_step: int) -> Iterator[Arrays]:
+        """Batches of the steps from `start_step` up to, not including, `stop_step`, counted over all epochs from 0.
+
+        Yields: (hazy, clear), float32[batch_size, 3, patch_size, patch_size] in [0, scale]. Prepared ahead by a
+        mindspore.dataset pipeline, across the ends of epochs too.
+
+        Raises: InputError for an image that cannot be read.
+        """
+        if stop_step <= start_step:
+            return
+        iterator = self._pipeline(start_step * self.batch_size, stop_step * self.batch_size)
+        try:
+            while True:
+                try:
+                    batch = next(iterator)
+                except StopIteration:
+                    return
+                except RuntimeError:  # the pipeline's own wrapping of what a worker raised
+                    if self._failure:
+                        raise self._failure from None
+                    raise
+                self._warn_once()
+                yield tuple(batch)
+        finally:
+            iterator.stop()
+
+    def batch(self, step: int) -> Arrays:
+        """The batch of one step without the pipeline, the same numbers."""
+        first = step * self.batch_size
+        hazy, clear = zip(*(self.sample(place) for place in range(first, first + self.batch_size)))
+        return np.stack(hazy), np.stack(clear)
+
+    def batch_names(self, step: int) -> List[str]:
+        """Names of the images in the batch of `step`."""
+        first = step * self.batch_size
+        items = (self._locate(place)[1] for place in range(first, first + self.batch_size))
+        return [self.source.names[item % len(self.source.names)] for item in items]
+
+    def sample(self, place: int) -> Arrays:
+        """The patch at a place of this process's endless sequence: (hazy, clear), float32[3, patch, patch]."""
+        epoch, item = self._locate(place)
+        rng = np.random.default_rng([self.seed, epoch, item + 1])  # item + 1: 0 is the epoch's order
+        hazy, clear = self._patch(item % len(self.source.names), rng)
+        turns, flip = (int(rng.integers(4)), bool(rng.integers(2))) if self.augment else (0, False)
+        return self._finish(hazy, turns, flip), self._finish(clear, turns, flip)
+
+    def _locate(self, place: int) -> Tuple[int, int]:
+        """Epoch and item, 0..items_per_epoch - 1, at a place of this process's sequence."""
+        step, within = divmod(int(place), self.batch_size)
+        epoch, step = divmod(step, self.steps_per_epoch)
+        order = _epoch_order(self.seed, epoch, self.items_per_epoch)
+        return epoch, int(order[(step * self._num_shards + self._shard_id) * self.batch_size + within])
+
+    def _patch(self, index: int, rng: np.random.Generator) -> Arrays:
+        """Cut (hazy, clear), uint8[patch, patch, 3], out of an image at a random place."""
+        images = self.source.load(index)
+        height, width = images[0].shape[:2]
+        fitting = [scale for scale in self.scales if round(self.patch_size / scale) <= min(height, width)] or [1.0]
+        side = round(self.patch_size / fitting[rng.integers(len(fitting))])
+        rows, columns = min(side, height), min(side, width)
+        top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
+        pair = self.source.crop(images, (int(top), int(left), rows, columns), rng)
+        if min(rows, columns) < side:
+            self._reflected = self._reflected or f"{self.source.names[index]} ({width}x{height})"
+            pair = tuple(_reflect_up(image, side) for image in pair)
+        if side != self.patch_size:
+            pair = tuple(_shrink(image, self.patch_size) for image in pair)
+        return pair
+
+    def _finish(self, image: np.ndarray, turns: int, flip: bool) -> np.ndarray:
+        image = np.rot90(image[:, ::-1] if flip else image, turns)
+        result = np.empty((3,) + image.shape[:2], np.float32)
+        return np.multiply(image.transpose(2, 0, 1), np.float32(self.scale / 255.0), out=result, dtype=np.float32)
+
+    def _pipeline(self, start: int, stop: int):
+        import mindspore.dataset as ds  # slow to import
+
+        usual = ds.config.get_prefetch_size()
+        ds.config.set_prefetch_size(PREFETCH)
+        try:
+            places = ds.GeneratorDataset(
+                _Places(start, stop), ["place"], shuffle=False, python_multiprocessing=False)
+            samples = places.map(
+                self._sample_or_note, ["place"], ["hazy", "clear"], num_parallel_workers=self._workers,
+                python_multiprocessing=False)  # threads share the cache of decoded images, processes would not
+            return samples.batch(self.batch_size, drop_remainder=True).create_tuple_iterator(
+                num_epochs=1, output_numpy=True)
+        finally:
+            ds.config.set_prefetch_size(usual)
+
+    def _sample_or_note(self, place: np.ndarray) -> Arrays:
+        """`sample`, keeping what went wrong for the main thread: the pipeline turns it into pages of text."""
+        try:
+            return self.sample(int(place))
+        except Exception as error:
+            self._failure = self._failure or error
+            raise
+
+    def _warn_once(self) -> None:
+        if self._reflected and not self._warned:
+            self._warned = True
+            warnings.warn(f"images smaller than the patch of {self.patch_size} px are reflected up, "
+                          f"for example {self._reflected}", stacklevel=3)
+
+
+class _Places:
+    """The numbers from `start` to `stop` - 1, as a source of mindspore.dataset."""
+
+    def __init__(self, start: int, stop: int) -> None:
+        self._start, self._count = start, stop - start
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Tuple[np.ndarray]:
+        return (np.array(self._start + int(index), np.int64),)
+
+
+@functools.lru_cache(maxsize=4)
+def _epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch, 0]).permutation(count)
+
+
+def _reflect_up(image: np.ndarray, side: int) -> np.ndarray:
+    """Extend to at least side x side by reflection at the lower and right edge."""
+    height, width = image.shape[:2]
+    return np.pad(image, ((0, max(0, side - height)), (0, max(0, side - width)), (0, 0)), mode="reflect")
+
+
+def _shrink(image: np.ndarray, side: int) -> np.ndarray:
+    import cv2
+
+    return cv2.resize(np.ascontiguousarray(image), (side, side), interpolation=cv2.INTER_AREA)
+
+
+def _check(
+    patch_size: int, batch_size: int, seed: int, repeat: int, scales: Sequence[float], images: int, num_shards: int
+) -> None:
+    if patch_size % 4 or not MIN_PATCH <= patch_size <= MAX_PATCH:
+        raise UsageError(f"--patch_size {patch_size}: must be a multiple of 4 from {MIN_PATCH} to {MAX_PATCH}")
+    if batch_size < 1:
+        raise UsageError(f"--batch_size {batch_size}: must be at least 1")
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: must not be negative")
+    if repeat < 1:
+        raise ValueError(f"repeat must be at least 1, not {repeat}")
+    if not scales or not all(0 < scale <= 1 for scale in scales):
+        raise UsageError(f"--scales {' '.join(map(str, scales))}: must be factors above 0 and not above 1")
+    if batch_size * num_shards > images * repeat:
+        processes = f" for each of {num_shards} processes" if num_shards > 1 else ""
+        raise UsageError(f"--batch_size {batch_size}{processes}: an epoch has only {images * repeat} images")
