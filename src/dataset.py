@@ -14,9 +14,10 @@ import numpy as np
 
 from src.errors import UsageError
 from src.pairs import PAIR_LAYOUTS, Pair, find_pairs, load_pair
-from src.sources import TRAIN_LAYOUTS, open_source
+from src.sources import TRAIN_LAYOUTS, open_source, whole_pair
 
-__all__ = ["PAIR_LAYOUTS", "TRAIN_LAYOUTS", "Pair", "TrainDataset", "find_pairs", "load_pair", "open_source"]
+__all__ = [
+    "PAIR_LAYOUTS", "TRAIN_LAYOUTS", "Pair", "TrainDataset", "find_pairs", "load_pair", "open_source", "whole_pair"]
 
 MIN_PATCH, MAX_PATCH = 16, 1024  # pixels
 PREFETCH = 2  # elements between two stages of the pipeline; more only costs memory

@@ -160,6 +160,12 @@ def open_source(
     return PairSource(find_pairs(dir_data, layout, train=True)[0], cache_mb)
 
 
+def whole_pair(source: Union[PairSource, DepthSource, PhotoSource], index: int, seed: int = 0) -> Images:
+    """One whole (hazy, clear) of a source, uint8[h, w, 3], for validation: (seed, index) alone decides the haze."""
+    images = source.load(index)
+    return source.crop(images, (0, 0) + images[0].shape[:2], np.random.default_rng([seed, index]))
+
+
 def find_scenes(dir_data: PathLike, first: int = 0, last: int = -1) -> List[Tuple[Path, Path]]:
     """Photos `images/K.jpg` (or `clear/`) with their depth `depths/K.png` (or `depth/`), in the order of K.
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from golden.seeded import image
 from src import haze
-from src.dataset import TrainDataset, open_source
+from src.dataset import TrainDataset, open_source, whole_pair
 from src.errors import InputError, UsageError
 from src.images import write_image
 from src.sources import ImageCache, find_scenes, read_depth
@@ -224,6 +224,17 @@ def test_photos_are_found_in_subfolders_and_hazed_within_their_window_only(tmp_p
     for image_, cut in zip(whole, part):
         np.testing.assert_array_equal(image_[7:23, 9:29], cut)
     assert (whole[0].astype(int) >= whole[1]).all() and whole[0].mean() > whole[1].mean() + 20
+
+
+@pytest.mark.parametrize("layout, size", [("Depth", (40, 60, 3)), ("Photos", (60, 80, 3)), ("Pairs", (60, 80, 3))])
+def test_whole_pairs_for_validation_are_the_same_each_time(tmp_path, layout, size):
+    write_scenes(tmp_path, [0, 1])
+    write_pairs(tmp_path, count=2, size=(60, 80))
+    folder = tmp_path / "images" if layout == "Photos" else tmp_path
+    first, again, other = (
+        whole_pair(open_source(folder, layout), index, seed=3) for index in (1, 1, 0))
+    assert first[0].shape == first[1].shape == size and first[0].dtype == np.uint8
+    assert equal([first], [again]) and not np.array_equal(first[0], other[0])
 
 
 def test_cache_keeps_what_fits_and_decodes_it_once():
