@@ -1,0 +1,103 @@
+"""Checkpoints: written whole or not at all, described from inside, loaded strictly."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, Mapping, Tuple
+
+import mindspore
+from mindspore import Parameter, Tensor, nn
+
+from src.aecrnet import ARCHS, VALUE_RANGE, Dehaze
+from src.errors import InputError, one_line
+from src.files import PathLike, atomic_write
+
+# A checkpoint without a description is one of the model-zoo reference.
+REFERENCE = {"arch": "gitee", "dcn_sampling": "gitee"}
+
+# What train.py keeps beside the weights to go on from; everyone else passes over it.
+TRAINING_STATE = ("optimizer.", "ema.")
+
+
+def describe(net: Dehaze, **facts: Any) -> Dict[str, Any]:
+    """The description that goes into a checkpoint of `net`: what a reader needs to use it, and `facts`."""
+    return {"arch": net.arch, "dcn_sampling": net.dcn_sampling, "value_range": VALUE_RANGE[net.arch], **facts}
+
+
+def save_checkpoint(path: PathLike, parameters: Mapping[str, Any], description: Mapping[str, Any]) -> None:
+    """Write a MindSpore checkpoint under a temporary name, then rename it.
+
+    Args:
+        parameters: name -> Tensor, Parameter or numpy array; every name holds a dot.
+        description: name -> str, int, float or bool; no name holds a dot.
+
+    Raises: OSError or RuntimeError if the file cannot be written (disk full); an older file is then intact.
+    """
+    values = [{"name": name, "data": _as_tensor(value)} for name, value in parameters.items()]
+    with atomic_write(path) as temporary:
+        mindspore.save_checkpoint(values, str(temporary), append_dict=dict(description))
+
+
+def load_checkpoint(path: PathLike) -> Tuple[Dict[str, Parameter], Dict[str, Any]]:
+    """Read a checkpoint: parameters by name, and its description as str, int, float and bool.
+
+    Raises: InputError if the file is missing, truncated or no MindSpore checkpoint.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint")
+    if path.suffix != ".ckpt":
+        raise InputError(f"{path}: a checkpoint's name ends in .ckpt; scripts/convert_weights.py converts others")
+    try:
+        entries = mindspore.load_checkpoint(str(path))
+    except (ValueError, RuntimeError, TypeError, OSError) as error:
+        raise InputError(f"{path}: not a checkpoint, or truncated ({one_line(error)[:120]})") from None
+    parameters = {name: value for name, value in entries.items() if "." in name}
+    description = {name: _as_python(value) for name, value in entries.items() if "." not in name}
+    return parameters, description
+
+
+def load_network(path: PathLike) -> Tuple[Dehaze, Dict[str, Any]]:
+    """Build the network that a checkpoint describes and load its weights, for evaluation.
+
+    Raises: InputError if the file cannot be read or its parameters are not those of the network.
+    """
+    parameters, description = load_checkpoint(path)
+    description = {**REFERENCE, **description} if "arch" not in description else description
+    if description["arch"] not in ARCHS:
+        raise InputError(f"{path}: arch must be one of {', '.join(ARCHS)}, not {description['arch']}")
+    net = Dehaze(description["arch"], description.get("dcn_sampling", "exact"))
+    load_into(net, network_weights(parameters), path)
+    net.set_train(False)
+    return net, description
+
+
+def network_weights(parameters: Mapping[str, Parameter]) -> Dict[str, Parameter]:
+    """The parameters without the training state that `FILENAME_last.ckpt` holds beside them."""
+    return {name: value for name, value in parameters.items() if not name.startswith(TRAINING_STATE)}
+
+
+def load_into(cell: nn.Cell, parameters: Mapping[str, Parameter], path: PathLike) -> None:
+    """Set every parameter of `cell` by name.
+
+    Raises: InputError listing all parameters that are missing, unexpected or of another shape.
+    """
+    own = {parameter.name: parameter for parameter in cell.get_parameters()}
+    faults = [f"missing {name}" for name in own if name not in parameters]
+    faults += [f"unexpected {name}" for name in parameters if name not in own]
+    faults += [
+        f"{name} is {tuple(parameters[name].shape)}, not {tuple(own[name].shape)}"
+        for name in own
+        if name in parameters and tuple(parameters[name].shape) != tuple(own[name].shape)
+    ]
+    if faults:
+        raise InputError(f"{path}: not a checkpoint of this network: {'; '.join(faults)}")
+    for name, parameter in own.items():
+        parameter.set_data(Tensor(parameters[name].asnumpy(), parameter.dtype))
+
+
+def _as_tensor(value: Any) -> Tensor:
+    return value if isinstance(value, Tensor) else Tensor(value)
+
+
+def _as_python(value: Any) -> Any:
+    return value.asnumpy().item() if isinstance(value, Tensor) else value

@@ -1,0 +1,138 @@
+"""Options: defaults from configs/gitee.yaml, another YAML file over them, flags over both. Strict."""
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Dict, NoReturn, Optional, Sequence
+
+import yaml
+
+from src.errors import UsageError, one_line
+from src.files import PathLike, atomic_write
+
+DEFAULTS = Path(__file__).resolve().parent.parent / "configs" / "gitee.yaml"
+
+CHOICES = {
+    "arch": ("gitee", "paper"),
+    "dcn_sampling": ("exact", "gitee"),
+    "device_target": ("CPU", "GPU", "Ascend"),
+    "lr_schedule": ("cosine", "constant", "step"),
+    "amp_level": ("auto", "O0", "O2", "O3"),
+    "file_format": ("MINDIR", "AIR", "ONNX"),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that raises UsageError: one line, no usage block."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def parse(
+    argv: Sequence[str],
+    sections: Sequence[str],
+    description: str,
+    positional: Optional[Dict[str, str]] = None,
+) -> SimpleNamespace:
+    """Read the options of one script.
+
+    Args:
+        argv: the command line without the program's name.
+        sections: sections of gitee.yaml whose keys this script reads; no other flag is accepted.
+        positional: name -> help of positional arguments, each taking any number of values.
+
+    Returns: a namespace with every key of the sections, and `given`: the names set on the command line.
+    Raises: UsageError naming the flag or key that is unknown or has a value of the wrong type.
+    """
+    defaults, helps = _read(DEFAULTS), _comments(DEFAULTS)
+    parser = _Parser(description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    for name, text in (positional or {}).items():
+        parser.add_argument(name, nargs="*", help=text)
+    parser.add_argument("--config", help="YAML file whose values replace the defaults; flags win over it")
+    for section in sections:
+        group = parser.add_argument_group(section)
+        for key, default in defaults[section].items():
+            text = f"{helps[key]} (default: {_shown(default)})".replace("%", "%%")
+            group.add_argument(f"--{key}", help=text, **_argument(key, default))
+    given = vars(parser.parse_args(argv))
+    options = {key: value for section in sections for key, value in defaults[section].items()}
+    options.update(_overrides(given.pop("config", None), defaults, sections))
+    options.update(given)
+    return SimpleNamespace(**options, given=sorted(given))
+
+
+def save(options: SimpleNamespace, path: PathLike) -> None:
+    """Write the resolved options as flat YAML, as `--config` reads them."""
+    values = {key: value for key, value in vars(options).items() if key != "given"}
+    with atomic_write(path) as temporary:
+        temporary.write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+def _argument(key: str, default: Any) -> Dict[str, Any]:
+    """How argparse reads the flag of one key."""
+    if isinstance(default, bool):
+        return {"type": _boolean, "nargs": "?", "const": True, "metavar": "BOOL"}
+    if isinstance(default, list):
+        return {"type": type(default[0]), "nargs": "+", "metavar": type(default[0]).__name__.upper()}
+    if key in CHOICES:
+        return {"choices": CHOICES[key]}
+    return {"type": type(default), "metavar": type(default).__name__.upper()}
+
+
+def _shown(default: Any) -> str:
+    return " ".join(map(str, default)) if isinstance(default, list) else str(default) or "none"
+
+
+def _boolean(text: str) -> bool:
+    if text not in ("True", "False", "true", "false"):
+        raise argparse.ArgumentTypeError(f"True or False, not {text}")
+    return text in ("True", "true")
+
+
+def _overrides(path, defaults, sections) -> Dict[str, Any]:
+    """Values of the user's YAML file, by section or flat, checked against the defaults."""
+    if path is None:
+        return {}
+    known = {key: value for section in defaults.values() for key, value in section.items()}
+    values: Dict[str, Any] = {}
+    for key, value in _read(Path(path)).items():
+        values.update(value if key in defaults and isinstance(value, dict) else {key: value})
+    for key, value in values.items():
+        if key not in known:
+            raise UsageError(f"{path}: unknown key {key}")
+        values[key] = _typed(path, key, value, known[key])
+    read = {key for section in sections for key in defaults[section]}
+    return {key: value for key, value in values.items() if key in read}
+
+
+def _typed(path, key, value, default):
+    """The value if it has the default's type; an integer will do for a float."""
+    if isinstance(default, float) and type(value) is int:
+        value = float(value)
+    if isinstance(default, list) and isinstance(value, list):
+        value = [_typed(path, key, item, default[0]) for item in value]
+    if type(value) is not type(default):
+        raise UsageError(f"{path}: {key} must be {type(default).__name__}, not {value!r}")
+    if key in CHOICES and value not in CHOICES[key]:
+        raise UsageError(f"{path}: {key} must be one of {', '.join(CHOICES[key])}, not {value}")
+    return value
+
+
+def _read(path: Path) -> Dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"--config {path}: cannot be read ({one_line(error)})") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"--config {path}: must hold `key: value` lines")
+    return values
+
+
+def _comments(path: Path) -> Dict[str, str]:
+    """The comment behind each key: the one place where an option is explained."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = (re.match(r"\s+(\w+):.*?\s# ?(.*)", line) for line in lines)
+    return {match.group(1): match.group(2) for match in found if match}

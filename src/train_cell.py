@@ -1,0 +1,137 @@
+"""Loss of a batch, and one training step: a single forward and backward pass, then Adam."""
+from __future__ import annotations
+
+from typing import Optional, Tuple
+
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops, value_and_grad
+from mindspore import dtype as mstype
+
+from src.aecrnet import Dehaze
+from src.loss import ContrastLoss
+from src.optimizer import Adam
+
+
+class NetWithCRLossCell(nn.Cell):
+    """L1 + contra_lambda * CR (eq. 4) of a batch, as in the reference's train_wcl.py.
+
+    Args:
+        net: the network in training.
+        contrast_loss: None trains with L1 alone.
+        contra_lambda: weight of CR.
+        neg_num: negatives of form "gitee": the first `neg_num` of the batch in reverse order.
+
+    construct(hazy, clear): Tensor[n, 3, h, w] in the arch's range -> scalars loss, L1, CR.
+    """
+
+    def __init__(self, net: Dehaze, contrast_loss: Optional[ContrastLoss] = None, contra_lambda: float = 0.0,
+                 neg_num: int = 0):
+        super().__init__(auto_prefix=False)
+        self.net, self.contrast_loss = net, contrast_loss
+        self.contra_lambda, self.neg_num = contra_lambda, neg_num
+
+    def construct(self, hazy: Tensor, clear: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+        pred = self.net(hazy).astype(mstype.float32)
+        l1 = ops.abs(pred - clear).mean()
+        if self.contrast_loss is None:
+            return l1, l1, ops.zeros_like(l1)
+        negatives = hazy
+        if self.contrast_loss.form == "gitee":
+            negatives = ops.flip(hazy, (0,))[:self.neg_num]
+        contrast = self.contrast_loss(clear, pred, negatives)
+        return l1 + self.contra_lambda * contrast, l1, contrast
+
+
+class TrainOneStepCell(nn.Cell):
+    """One optimizer step from one or more batches.
+
+    Args:
+        network: gives (loss, L1, CR) of a batch.
+        optimizer: `Adam`.
+        loss_scale: factor on the loss in the backward pass, taken off the gradients again. With a
+            factor other than 1, a step whose gradients overflow changes nothing.
+        clip_norm: gradients with a larger global norm are scaled down to it; 0: off.
+        accumulate: batches whose mean gradient makes a step.
+        ema_decay: of the running average `ema.*` of the trained weights; 0: none.
+        reducer: averages the gradients over the ranks of a distributed run.
+
+    construct(hazy, clear, learning_rate, apply): with `apply` False the batch's gradients are only
+        added up. Returns (loss, L1, CR, finite); finite tells whether the gradients were.
+    """
+
+    def __init__(self, network: NetWithCRLossCell, optimizer: Adam, loss_scale: float = 1.0, clip_norm: float = 0.0,
+                 accumulate: int = 1, ema_decay: float = 0.0, reducer: Optional[nn.Cell] = None):
+        super().__init__(auto_prefix=False)
+        self.network, self.optimizer, self.reducer = network, optimizer, reducer
+        self.weights = optimizer.parameters
+        self.loss_scale, self.clip_norm, self.accumulate = loss_scale, clip_norm, accumulate
+        self.sums = self.weights.clone("sum", init="zeros") if accumulate > 1 else ParameterTuple(())
+        self.ema_decay = ema_decay
+        self.ema = self._average_of_weights() if ema_decay else ParameterTuple(())
+        self.backward = value_and_grad(self._scaled_loss, None, self.weights)
+
+    def _average_of_weights(self) -> ParameterTuple:
+        return ParameterTuple([
+            Parameter(weight.value().copy(), name=f"ema.{weight.name}", requires_grad=False)
+            for weight in self.weights
+        ])
+
+    def _scaled_loss(self, hazy, clear):
+        loss, l1, contrast = self.network(hazy, clear)
+        return loss * self.loss_scale, ops.stop_gradient(l1), ops.stop_gradient(contrast)
+
+    def construct(self, hazy: Tensor, clear: Tensor, learning_rate: Tensor, apply: bool = True):
+        (loss, l1, contrast), gradients = self.backward(hazy, clear)
+        if self.accumulate > 1:
+            gradients = self._accumulated(gradients)
+        finite = ops.isfinite(loss)
+        if apply:
+            gradients, finite = self._prepared(gradients)
+            if self.loss_scale == 1.0:
+                finite = ops.depend(finite, self._step(gradients, learning_rate))
+            elif finite:
+                finite = ops.depend(finite, self._step(gradients, learning_rate))
+        return loss / self.loss_scale, l1, contrast, finite
+
+    def _accumulated(self, gradients):
+        total = ()
+        for i in range(len(self.sums)):
+            total += (ops.assign_add(self.sums[i], gradients[i]),)
+        return total
+
+    def _prepared(self, gradients):
+        """Mean over batches and ranks, unscaled and clipped; and whether it is free of inf and nan."""
+        factor = 1.0 / (self.loss_scale * self.accumulate)
+        prepared, squares = (), 0.0
+        if self.reducer is not None:
+            gradients = self.reducer(gradients)
+        for gradient in gradients:
+            gradient = gradient.astype(mstype.float32) * factor
+            squares = squares + (gradient * gradient).sum()
+            prepared += (gradient,)
+        if self.accumulate > 1:
+            prepared = self._cleared(prepared)
+        if self.clip_norm:
+            shrink = ops.minimum(self.clip_norm / (ops.sqrt(squares) + 1e-12), ops.ones_like(squares))
+            clipped = ()
+            for gradient in prepared:
+                clipped += (gradient * shrink,)
+            prepared = clipped
+        return prepared, ops.isfinite(squares)
+
+    def _cleared(self, gradients):
+        """The gradients, with the sums they came from set back to zero."""
+        kept = ()
+        for i in range(len(gradients)):
+            kept += (ops.depend(gradients[i], ops.assign(self.sums[i], ops.depend(self.sums[i] * 0.0, gradients[i]))),)
+        return kept
+
+    def _step(self, gradients, learning_rate):
+        done = self.optimizer(gradients, learning_rate)
+        if self.ema_decay:
+            # in the first steps the average would hold on to the random start
+            count = done + 0.0
+            decay = ops.minimum((1.0 + count) / (10.0 + count), ops.full_like(count, self.ema_decay))
+            for i in range(len(self.ema)):
+                weight = ops.depend(self.weights[i] * 1.0, done)
+                done = ops.depend(done, ops.assign(self.ema[i], self.ema[i] * decay + weight * (1.0 - decay)))
+        return done
