@@ -35,6 +35,7 @@ def save_checkpoint(path: PathLike, parameters: Mapping[str, Any], description: 
     values = [{"name": name, "data": _as_tensor(value)} for name, value in parameters.items()]
     with atomic_write(path) as temporary:
         mindspore.save_checkpoint(values, str(temporary), append_dict=dict(description))
+        temporary.chmod(0o644)  # MindSpore writes it for its owner to read, nothing more
 
 
 def load_checkpoint(path: PathLike) -> Tuple[Dict[str, Parameter], Dict[str, Any]]:

@@ -1,0 +1,110 @@
+"""The parts of a training run, made from its options."""
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import List, Optional, Tuple
+
+from mindspore import amp, nn
+
+from src.aecrnet import VALUE_RANGE, Dehaze
+from src.checkpoint import load_checkpoint, load_into, network_weights
+from src.dataset import Pair, TrainDataset, find_pairs, open_source
+from src.demo import write_demo_set
+from src.device import Ranks
+from src.errors import UsageError
+from src.loss import ContrastLoss
+from src.optimizer import Adam
+from src.train_cell import NetWithCRLossCell, TrainOneStepCell
+from src.train_state import TrainState
+from src.validation import choose_images
+from src.vgg import load_vgg19, random_vgg19
+
+DEMO_FOLDER = Path("output/demo_data")
+
+
+def train_dataset(options: SimpleNamespace, ranks: Ranks) -> TrainDataset:
+    """Training batches of this rank, in the arch's value range."""
+    folder, layout = _located(options.dir_data, options.data_train)
+    source = open_source(
+        folder, layout, options.cache_mb, tuple(options.airlight_range),
+        tuple(options.beta_range), options.nyu_frame, options.depth_first, options.depth_last)
+    return TrainDataset(
+        source, options.patch_size, options.batch_size, options.seed, options.repeat, ranks.size, ranks.rank,
+        options.scales, not options.no_augment, VALUE_RANGE[options.arch], options.num_parallel_workers)
+
+
+def validation_pairs(options: SimpleNamespace) -> List[Pair]:
+    """The images to validate on; none where `--data_test` is empty."""
+    if not options.data_test:
+        return []
+    pairs, _ = find_pairs(*_located(options.dir_test or options.dir_data, options.data_test))
+    return choose_images(pairs, options.test_images)
+
+
+def _located(folder: str, layout: str) -> Tuple[str, str]:
+    """Folder and layout; for `Demo`, of the photos that scikit-image ships, hazed and written there."""
+    return (write_demo_set(DEMO_FOLDER), "Pairs") if layout == "Demo" else (folder, layout)
+
+
+def network(options: SimpleNamespace) -> Dehaze:
+    """The network in training mode, with the weights of `--ckpt_path` if there is one.
+
+    Raises: InputError or UsageError if the checkpoint cannot be read or is of another arch.
+    """
+    net = Dehaze(options.arch, options.dcn_sampling)
+    if options.ckpt_path:
+        parameters, description = load_checkpoint(options.ckpt_path)
+        if description.get("arch", "gitee") != options.arch:
+            raise UsageError(f"--ckpt_path {options.ckpt_path}: is of arch {description['arch']}, not {options.arch}")
+        load_into(net, network_weights(parameters), options.ckpt_path)
+    if options.freeze_deconv:
+        if options.arch != "paper":
+            raise UsageError(f"--freeze_deconv: only arch paper has a FastDeconv, not {options.arch}")
+        net.deconv.freeze_statistics()
+    return net.set_train()
+
+
+def train_cell(options: SimpleNamespace, net: Dehaze, ranks: Ranks) -> TrainOneStepCell:
+    """Loss, Adam and the step around them."""
+    level = amp_level(options)
+    if level != "O0":
+        amp.auto_mixed_precision(net, level)
+    loss = NetWithCRLossCell(net, contrast_loss(options), options.contra_lambda, options.neg_num)
+    optimizer = Adam(net.trainable_params(), tuple(options.betas), options.epsilon, options.weight_decay)
+    reducer = nn.DistributedGradReducer(optimizer.parameters) if ranks.size > 1 else None
+    return TrainOneStepCell(loss, optimizer, options.loss_scale, options.clip_norm, options.accumulate,
+                            options.ema_decay, reducer)
+
+
+def contrast_loss(options: SimpleNamespace) -> Optional[ContrastLoss]:
+    """CR with the user's VGG19; None for `--contra_lambda 0`."""
+    if options.contra_lambda == 0:
+        return None
+    if options.arch == "gitee" and not 1 <= options.neg_num <= options.batch_size:
+        raise UsageError(f"--neg_num must be 1 to --batch_size {options.batch_size}, not {options.neg_num}")
+    if options.vgg_random:
+        vgg = random_vgg19(options.seed)
+    else:
+        vgg = load_vgg19(Path(options.vgg_ckpt_path) / options.vgg_ckpt)
+    return ContrastLoss(vgg, options.arch, options.cr_average)
+
+
+def amp_level(options: SimpleNamespace) -> str:
+    """`--amp_level`, for auto by device.
+
+    Raises: UsageError for float16 on CPU, whose convolutions have none.
+    """
+    if options.amp_level == "auto":
+        return {"CPU": "O0", "GPU": "O2", "Ascend": "O3"}[options.device_target]
+    if options.device_target == "CPU" and options.amp_level != "O0":
+        raise UsageError(f"--amp_level {options.amp_level}: CPU trains in float32 only (O0)")
+    return options.amp_level
+
+
+def train_state(options: SimpleNamespace, cell: TrainOneStepCell, net: Dehaze, ranks: Ranks) -> TrainState:
+    """Where the run is: at its start, or with `--resume` at its last checkpoint."""
+    state = TrainState(cell, net, options, ranks.size)
+    if options.resume:
+        state.resume()
+    return state
