@@ -251,7 +251,8 @@ def test_table_sorts_by_every_column_both_ways(page):
         assert falling == sorted(falling, reverse=True)
         head.click()
         assert [float(text.replace("\u2212", "-")) for text in column(number)] == sorted(falling)
-        assert run(page, "[...document.querySelectorAll('th')].map((th) => th.ariaSort).filter(Boolean)") == ["ascending"]
+        sorted_by = run(page, "[...document.querySelectorAll('th')].map((th) => th.ariaSort).filter(Boolean)")
+        assert sorted_by == ["ascending"]
     page.find_elements("css selector", "th button")[0].click()
     assert column(0) == [f"{number}_image_with_quite_a_long_name.png" for number in range(30)]
 
