@@ -1,0 +1,36 @@
+// The command line of aecrnet_infer.
+#ifndef AECRNET_INC_OPTIONS_H_
+#define AECRNET_INC_OPTIONS_H_
+
+#include <string>
+#include <vector>
+
+namespace aecrnet {
+
+// One output pixel of the network depends on 72 pixels to each side (src/aecrnet.py: 7x7, 3x3 and two strided
+// convolutions, twelve 3x3 and two deformable ones at a quarter of the size, and back up), offsets and the mean of
+// the channel attention apart. A smaller tile holds no pixel that sees all it needs.
+constexpr int kReceptiveField = 2 * 72 + 1;
+
+struct Options {
+  std::string model_path;
+  std::string input;   // a PNG or JPEG file, or a folder of them
+  std::string output;  // folder; need not exist
+  std::string device_target = "CPU";
+  int device_id = 0;
+  int threads = 2;
+  int tile = 0;  // pixels; 0: whole image
+  int overlap = 32;
+  bool benchmark = false;
+  bool help = false;
+};
+
+// Reads the arguments after the program's name.
+// Throws UsageError naming the flag that is unknown, missing, repeated or has a wrong value.
+Options ParseOptions(const std::vector<std::string>& arguments);
+
+std::string Usage();
+
+}  // namespace aecrnet
+
+#endif  // AECRNET_INC_OPTIONS_H_

@@ -1,0 +1,114 @@
+#include "options.h"
+
+#include <charconv>
+#include <functional>
+#include <map>
+#include <set>
+
+#include "error.h"
+
+namespace aecrnet {
+namespace {
+
+constexpr int kSizeStep = 4;  // the network halves the size twice
+constexpr int kMinTile = (kReceptiveField + kSizeStep - 1) / kSizeStep * kSizeStep;
+
+int ToInteger(const std::string& flag, const std::string& value, int low, int high) {
+  int number = 0;
+  const char* end = value.data() + value.size();
+  const auto [stop, error] = std::from_chars(value.data(), end, number);
+  if (error != std::errc() || stop != end || number < low || number > high) {
+    throw UsageError(flag + ": must be a whole number from " + std::to_string(low) + " to " + std::to_string(high) +
+                     ", not " + (value.empty() ? "empty" : value));
+  }
+  return number;
+}
+
+void CheckTile(const Options& options) {
+  if (options.tile != 0 && options.tile < kMinTile) {
+    throw UsageError("--tile: must be at least " + std::to_string(kMinTile) + " (a pixel depends on " +
+                     std::to_string(kReceptiveField) + " pixels across), not " + std::to_string(options.tile));
+  }
+  if (options.tile % kSizeStep != 0) {
+    throw UsageError("--tile: must be a multiple of 4, not " + std::to_string(options.tile));
+  }
+  if (options.overlap % kSizeStep != 0) {
+    throw UsageError("--overlap: must be a multiple of 4, not " + std::to_string(options.overlap));
+  }
+  if (options.tile != 0 && options.overlap > options.tile / 2) {
+    throw UsageError("--overlap: must be at most half of --tile " + std::to_string(options.tile) + ", not " +
+                     std::to_string(options.overlap));
+  }
+}
+
+void CheckRequired(const Options& options, const std::set<std::string>& seen) {
+  for (const char* flag : {"--model_path", "--input"}) {
+    if (seen.count(flag) == 0) throw UsageError(std::string(flag) + ": missing; see --help");
+  }
+  if (seen.count("--output") == 0 && !options.benchmark) {
+    throw UsageError("--output: missing (only --benchmark does without); see --help");
+  }
+}
+
+}  // namespace
+
+Options ParseOptions(const std::vector<std::string>& arguments) {
+  constexpr int kMany = 1 << 20;
+  Options options;
+  const std::map<std::string, std::function<void(const std::string&, const std::string&)>> with_value = {
+      {"--model_path", [&](const auto&, const auto& value) { options.model_path = value; }},
+      {"--input", [&](const auto&, const auto& value) { options.input = value; }},
+      {"--output", [&](const auto&, const auto& value) { options.output = value; }},
+      {"--device_target", [&](const auto&, const auto& value) { options.device_target = value; }},
+      {"--device_id", [&](const auto& flag, const auto& value) { options.device_id = ToInteger(flag, value, 0, 4095); }},
+      {"--threads", [&](const auto& flag, const auto& value) { options.threads = ToInteger(flag, value, 1, 1024); }},
+      {"--tile", [&](const auto& flag, const auto& value) { options.tile = ToInteger(flag, value, 0, kMany); }},
+      {"--overlap", [&](const auto& flag, const auto& value) { options.overlap = ToInteger(flag, value, 0, kMany); }},
+  };
+  std::set<std::string> seen;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::size_t equals = arguments[i].find('=');
+    const std::string flag = arguments[i].substr(0, equals);
+    if (flag == "--help" || flag == "-h") {
+      options.help = true;
+      return options;
+    }
+    if (!seen.insert(flag).second) throw UsageError(flag + ": given twice");
+    if (flag == "--benchmark" && equals == std::string::npos) {
+      options.benchmark = true;
+      continue;
+    }
+    const auto reader = with_value.find(flag);
+    if (reader == with_value.end()) throw UsageError(arguments[i] + ": unknown argument; see --help");
+    if (equals == std::string::npos && i + 1 == arguments.size()) throw UsageError(flag + ": needs a value");
+    const std::string value = equals == std::string::npos ? arguments[++i] : arguments[i].substr(equals + 1);
+    if (value.empty()) throw UsageError(flag + ": needs a value");
+    reader->second(flag, value);
+  }
+  CheckRequired(options, seen);
+  if (options.device_target != "CPU" && options.device_target != "Ascend310") {
+    throw UsageError("--device_target: must be CPU or Ascend310, not " + options.device_target);
+  }
+  CheckTile(options);
+  return options;
+}
+
+std::string Usage() {
+  return "aecrnet_infer: dehaze PNG and JPEG images with an exported AECR-Net.\n"
+         "\n"
+         "  --model_path M.mindir     written by export.py, with M.json beside it\n"
+         "  --input FILE_OR_FOLDER    PNG or JPEG\n"
+         "  --output FOLDER           for NAME.png of every image; made if need be\n"
+         "  --device_target CPU       CPU or Ascend310\n"
+         "  --device_id 0             which Ascend card\n"
+         "  --threads 2               processor threads\n"
+         "  --tile 0                  work in tiles of so many pixels a side (a multiple of 4, from " +
+         std::to_string(kMinTile) +
+         "); 0: whole images\n"
+         "  --overlap 32              pixels that neighbouring tiles share and blend (a multiple of 4)\n"
+         "  --benchmark               run every image once to warm up and ten times measured; --output may be left out\n"
+         "\n"
+         "Exit code: 0 all images done, 1 a file, model or device cannot be used, 2 wrong arguments.\n";
+}
+
+}  // namespace aecrnet

@@ -1,0 +1,166 @@
+// PNG through libpng, with Pillow's rules for what is not 8-bit RGB.
+#include <csetjmp>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+
+#include <png.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "exif.h"
+#include "image.h"
+
+namespace aecrnet {
+namespace {
+
+struct Source {
+  const std::uint8_t* data;
+  std::size_t size;
+  std::size_t read = 0;
+};
+
+struct Decoder {
+  explicit Decoder(const std::vector<std::uint8_t>& file) : source{file.data(), file.size()} {}
+  ~Decoder() { png_destroy_read_struct(&png, &info, nullptr); }
+  Decoder(const Decoder&) = delete;
+  Decoder& operator=(const Decoder&) = delete;
+
+  Source source;
+  png_structp png = nullptr;
+  png_infop info = nullptr;
+  std::string message;
+  std::vector<std::uint8_t> pixels;
+  std::vector<png_bytep> rows;
+  std::uint32_t height = 0;
+  std::uint32_t width = 0;
+  std::size_t samples = 0;  // a pixel's, after libpng's transformations
+  bool is_grey16 = false;
+  bool is_complete = false;
+  bool too_large = false;
+};
+
+void Fail(png_structp png, png_const_charp message) {
+  static_cast<Decoder*>(png_get_error_ptr(png))->message = message;
+  png_longjmp(png, 1);
+}
+
+void Ignore(png_structp, png_const_charp) {}
+
+void Read(png_structp png, png_bytep to, std::size_t count) {
+  auto* source = static_cast<Source*>(png_get_io_ptr(png));
+  if (source->size - source->read < count) png_error(png, "the file ends too early");
+  std::memcpy(to, source->data + source->read, count);
+  source->read += count;
+}
+
+// Asks libpng for 8-bit RGB or RGBA; for 16-bit grey as it is, which Pillow scales and does not cut.
+void SetTransformations(Decoder* decoder) {
+  png_structp png = decoder->png;
+  const int bits = png_get_bit_depth(png, decoder->info);
+  const int type = png_get_color_type(png, decoder->info);
+  decoder->is_grey16 = bits == 16 && type == PNG_COLOR_TYPE_GRAY;
+  if (!decoder->is_grey16) {
+    png_set_expand(png);
+    if (bits == 16) png_set_strip_16(png);
+    if ((type & PNG_COLOR_MASK_COLOR) == 0) png_set_gray_to_rgb(png);
+  }
+  png_set_interlace_handling(png);
+  png_read_update_info(png, decoder->info);
+  decoder->samples = png_get_channels(png, decoder->info);
+}
+
+// Everything that may jump out of libpng; owns nothing itself, so that a jump skips no destructor.
+bool Decode(Decoder* decoder) {
+  decoder->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, decoder, Fail, Ignore);
+  if (decoder->png == nullptr) return false;
+  if (setjmp(png_jmpbuf(decoder->png)) != 0) return decoder->is_complete;
+  decoder->info = png_create_info_struct(decoder->png);
+  if (decoder->info == nullptr) return false;
+  png_set_read_fn(decoder->png, &decoder->source, Read);
+  png_read_info(decoder->png, decoder->info);
+  decoder->height = png_get_image_height(decoder->png, decoder->info);
+  decoder->width = png_get_image_width(decoder->png, decoder->info);
+  if (std::uint64_t{decoder->height} * decoder->width > kMaxPixels) {
+    decoder->too_large = true;
+    return false;
+  }
+  SetTransformations(decoder);
+  const std::size_t row_bytes = png_get_rowbytes(decoder->png, decoder->info);
+  decoder->pixels.resize(row_bytes * decoder->height);
+  decoder->rows.resize(decoder->height);
+  for (std::size_t y = 0; y < decoder->height; ++y) decoder->rows[y] = decoder->pixels.data() + y * row_bytes;
+  png_read_image(decoder->png, decoder->rows.data());
+  decoder->is_complete = true;
+  png_read_end(decoder->png, decoder->info);  // EXIF may stand behind the pixels
+  return true;
+}
+
+Image ToImage(const Decoder& decoder) {
+  Image image;
+  image.height = static_cast<int>(decoder.height);
+  image.width = static_cast<int>(decoder.width);
+  image.rgb.resize(image.pixels() * 3);
+  if (decoder.samples == 4) image.alpha.resize(image.pixels());
+  for (std::size_t i = 0; i < image.pixels(); ++i) {
+    const std::uint8_t* from = decoder.pixels.data() + i * (decoder.is_grey16 ? 2 : decoder.samples);
+    if (decoder.is_grey16) {
+      const double value = (from[0] * 256 + from[1]) / 65535.0 * 255.0 + 0.5;
+      std::memset(&image.rgb[i * 3], static_cast<int>(value), 3);
+    } else {
+      std::memcpy(&image.rgb[i * 3], from, 3);
+      if (decoder.samples == 4) image.alpha[i] = from[3];
+    }
+  }
+  return image;
+}
+
+int Orientation(const Decoder& decoder) {
+  png_uint_32 size = 0;
+  png_bytep data = nullptr;
+  if (png_get_eXIf_1(decoder.png, decoder.info, &size, &data) == 0) return 1;
+  return ExifOrientation(data, size);
+}
+
+}  // namespace
+
+Image DecodePng(const std::vector<std::uint8_t>& file) {
+  Decoder decoder(file);
+  if (!Decode(&decoder)) {
+    if (decoder.too_large) throw InputError("more than " + std::to_string(kMaxPixels) + " pixels");
+    throw InputError("broken PNG: " + (decoder.message.empty() ? "out of memory" : decoder.message));
+  }
+  return Upright(ToImage(decoder), Orientation(decoder));
+}
+
+void WritePng(const std::string& path, const Image& image) {
+  const std::filesystem::path target(path);
+  const std::filesystem::path temporary =
+      target.parent_path() / ("." + target.stem().string() + "." + std::to_string(getpid()) + ".tmp.png");
+  const std::vector<std::uint8_t>* pixels = &image.rgb;
+  std::vector<std::uint8_t> rgba;
+  if (!image.alpha.empty()) {
+    rgba.resize(image.pixels() * 4);
+    for (std::size_t i = 0; i < image.pixels(); ++i) {
+      std::memcpy(&rgba[i * 4], &image.rgb[i * 3], 3);
+      rgba[i * 4 + 3] = image.alpha[i];
+    }
+    pixels = &rgba;
+  }
+  png_image header{};
+  header.version = PNG_IMAGE_VERSION;
+  header.width = static_cast<png_uint_32>(image.width);
+  header.height = static_cast<png_uint_32>(image.height);
+  header.format = image.alpha.empty() ? PNG_FORMAT_RGB : PNG_FORMAT_RGBA;
+  const bool written = png_image_write_to_file(&header, temporary.c_str(), 0, pixels->data(), 0, nullptr) != 0;
+  std::error_code failed;
+  if (written) std::filesystem::rename(temporary, target, failed);
+  if (!written || failed) {
+    std::error_code ignored;
+    std::filesystem::remove(temporary, ignored);
+    throw InputError(path + ": cannot be written (" + (written ? failed.message() : header.message) + ")");
+  }
+}
+
+}  // namespace aecrnet

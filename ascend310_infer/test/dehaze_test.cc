@@ -1,0 +1,88 @@
+#include "dehaze.h"
+
+#include "error.h"
+#include "testing.h"
+
+namespace aecrnet {
+namespace {
+
+// Inverts, and remembers the sizes that it was given.
+class Inverter : public Model {
+ public:
+  explicit Inverter(float top) : top_(top) {}
+  Tensor Run(const Tensor& input) override {
+    sizes.emplace_back(input.height, input.width);
+    Tensor output = input;
+    for (float& value : output.data) value = top_ - value;
+    return output;
+  }
+  std::vector<std::pair<int, int>> sizes;
+
+ private:
+  float top_;
+};
+
+Sidecar Describe(int height, int width, float top = 255.0F) {
+  Sidecar sidecar;
+  sidecar.height = height;
+  sidecar.width = width;
+  sidecar.top = top;
+  sidecar.multiple_of = 4;
+  return sidecar;
+}
+
+void ExpectInverted(const Image& image, const Image& result) {
+  ASSERT_EQ(result.height, image.height);
+  ASSERT_EQ(result.width, image.width);
+  ASSERT_EQ(result.rgb.size(), image.rgb.size());
+  for (std::size_t i = 0; i < image.rgb.size(); ++i) ASSERT_EQ(result.rgb[i], 255 - image.rgb[i]);
+}
+
+TEST(Dehaze, OpenSizeGetsTheNextMultipleOf4) {
+  for (const float top : {1.0F, 255.0F}) {
+    Inverter model(top);
+    const Image image = TestImage(33, 46);
+    ExpectInverted(image, Dehaze(&model, Describe(0, 0, top), image, 0, 32));
+    EXPECT_EQ(model.sizes, (std::vector<std::pair<int, int>>{{36, 48}}));
+  }
+}
+
+TEST(Dehaze, FixedSizeIsFilledUp) {
+  Inverter model(255.0F);
+  const Image image = TestImage(33, 46);
+  ExpectInverted(image, Dehaze(&model, Describe(64, 96), image, 0, 32));
+  EXPECT_EQ(model.sizes, (std::vector<std::pair<int, int>>{{64, 96}}));
+}
+
+TEST(Dehaze, ImagesLargerThanTheFixedSizeGoInTiles) {
+  Inverter model(255.0F);
+  const Image image = TestImage(201, 100);
+  ExpectInverted(image, Dehaze(&model, Describe(160, 160), image, 0, 32));
+  EXPECT_EQ(model.sizes, (std::vector<std::pair<int, int>>{{160, 160}, {160, 160}}));
+}
+
+TEST(Dehaze, FixedSizeTooSmallForTilesIsAnError) {
+  Inverter model(255.0F);
+  EXPECT_EQ(MessageOf<InputError>([&] { Dehaze(&model, Describe(48, 160), TestImage(20, 161), 0, 8); }),
+            "image of 161x20 is larger than the model's 160x48, which is too small for tiles (at least 145 and twice "
+            "the overlap)");
+  EXPECT_NE(MessageOf<InputError>([&] { Dehaze(&model, Describe(160, 160), TestImage(20, 161), 0, 84); }), "");
+  EXPECT_TRUE(model.sizes.empty());
+}
+
+TEST(Dehaze, TilesWhereAsked) {
+  Inverter model(255.0F);
+  const Image image = TestImage(170, 18);
+  ExpectInverted(image, Dehaze(&model, Describe(0, 0), image, 148, 32));
+  EXPECT_EQ(model.sizes, (std::vector<std::pair<int, int>>{{148, 20}, {148, 20}}));
+}
+
+TEST(Dehaze, AlphaPassesThrough) {
+  Inverter model(255.0F);
+  Image image = TestImage(16, 16);
+  image.alpha.assign(256, 9);
+  EXPECT_EQ(Dehaze(&model, Describe(0, 0), image, 0, 32).alpha, image.alpha);
+}
+
+}  // namespace
+}  // namespace aecrnet

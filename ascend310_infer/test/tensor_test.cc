@@ -1,0 +1,70 @@
+#include "tensor.h"
+
+#include <cmath>
+#include <limits>
+
+#include "testing.h"
+
+namespace aecrnet {
+namespace {
+
+TEST(Tensor, PlanesAreRedGreenBlueInTheModelsRange) {
+  Image image;
+  image.height = 1;
+  image.width = 2;
+  image.rgb = {0, 51, 255, 102, 153, 204};
+  const Tensor full = ToTensor(image, 255.0F, 1, 2);
+  EXPECT_EQ(full.data, (std::vector<float>{0, 102, 51, 153, 255, 204}));
+  const Tensor unit = ToTensor(image, 1.0F, 1, 2);
+  EXPECT_FLOAT_EQ(unit.row(2, 0)[0], 1.0F);
+  EXPECT_FLOAT_EQ(unit.row(0, 0)[1], 0.4F);
+}
+
+TEST(Tensor, PadsRightAndBottomByReflectionWithoutTheEdge) {
+  Image image;
+  image.height = 2;
+  image.width = 3;
+  for (std::uint8_t i = 0; i < 6; ++i) image.rgb.insert(image.rgb.end(), 3, i);
+  const Tensor tensor = ToTensor(image, 255.0F, 5, 8);  // numpy.pad(..., mode="reflect")
+  const std::vector<std::vector<float>> expected = {{0, 1, 2, 1, 0, 1, 2, 1}, {3, 4, 5, 4, 3, 4, 5, 4}};
+  for (int y = 0; y < 5; ++y) {
+    const std::vector<float> row(tensor.row(1, y), tensor.row(1, y) + 8);
+    EXPECT_EQ(row, expected[static_cast<std::size_t>(y % 2)]) << "row " << y;
+  }
+}
+
+TEST(Tensor, OnePixelImagesReflectToThemselves) {
+  Image image;
+  image.height = image.width = 1;
+  image.rgb = {7, 8, 9};
+  const Tensor tensor = ToTensor(image, 255.0F, 2, 2);
+  EXPECT_EQ(tensor.data, (std::vector<float>{7, 7, 7, 7, 8, 8, 8, 8, 9, 9, 9, 9}));
+}
+
+TEST(Tensor, ResultIsClippedScaledAndRoundedHalfToEven) {
+  Tensor tensor(4, 4);
+  tensor.row(0, 0)[0] = -3.0F;
+  tensor.row(1, 0)[0] = 300.0F;
+  tensor.row(2, 0)[0] = std::numeric_limits<float>::quiet_NaN();
+  tensor.row(0, 0)[1] = 0.5F;
+  tensor.row(1, 0)[1] = 1.5F;
+  tensor.row(2, 0)[1] = 2.5F;
+  Image image;
+  image.height = 1;
+  image.width = 2;  // the rest was padding
+  ToImage(tensor, 255.0F, &image);
+  EXPECT_EQ(image.rgb, (std::vector<std::uint8_t>{0, 255, 0, 0, 2, 2}));
+}
+
+TEST(Tensor, ThereAndBackChangesNoLevel) {
+  for (const float top : {1.0F, 255.0F}) {
+    const Image image = TestImage(16, 20);
+    Image back = image;
+    back.rgb.clear();
+    ToImage(ToTensor(image, top, 16, 20), top, &back);
+    EXPECT_EQ(back.rgb, image.rgb);
+  }
+}
+
+}  // namespace
+}  // namespace aecrnet
