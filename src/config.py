@@ -5,7 +5,7 @@ import argparse
 import re
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, NoReturn, Optional, Sequence
+from typing import Any, Dict, List, NoReturn, Optional, Sequence, Set, Tuple
 
 import yaml
 
@@ -21,7 +21,11 @@ CHOICES = {
     "lr_schedule": ("cosine", "constant", "step"),
     "amp_level": ("auto", "O0", "O2", "O3"),
     "file_format": ("MINDIR", "AIR", "ONNX"),
+    "format": ("png", "same"),
 }
+
+
+BOOLEANS = ("True", "False", "true", "false")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,6 +40,7 @@ def parse(
     sections: Sequence[str],
     description: str,
     positional: Optional[Dict[str, str]] = None,
+    short: Optional[Dict[str, str]] = None,
 ) -> SimpleNamespace:
     """Read the options of one script.
 
@@ -43,6 +48,7 @@ def parse(
         argv: the command line without the program's name.
         sections: sections of gitee.yaml whose keys this script reads; no other flag is accepted.
         positional: name -> help of positional arguments, each taking any number of values.
+        short: key -> a second, one-letter flag.
 
     Returns: a namespace with every key of the sections, and `given`: the names set on the command line.
     Raises: UsageError naming the flag or key that is unknown or has a value of the wrong type.
@@ -55,10 +61,14 @@ def parse(
     for section in sections:
         group = parser.add_argument_group(section)
         for key, default in defaults[section].items():
-            text = f"{helps[key]} (default: {_shown(default)})".replace("%", "%%")
-            group.add_argument(f"--{key}", help=text, **_argument(key, default))
-    given = vars(parser.parse_args(argv))
-    options = {key: value for section in sections for key, value in defaults[section].items()}
+            text = f"{helps[section, key]} (default: {_shown(default)})".replace("%", "%%")
+            flags = [(short or {})[key]] if key in (short or {}) else []
+            group.add_argument(*flags, f"--{key}", help=text, **_argument(key, default))
+    switches = {f"--{key}" for section in sections for key in defaults[section]
+                if isinstance(defaults[section][key], bool)}
+    given = vars(parser.parse_intermixed_args(_spelled_out(argv, switches)))
+    options: Dict[str, Any] = {name: [] for name in positional or {}}
+    options.update({key: value for section in sections for key, value in defaults[section].items()})
     options.update(_overrides(given.pop("config", None), defaults, sections))
     options.update(given)
     return SimpleNamespace(**options, given=sorted(given))
@@ -86,26 +96,36 @@ def _shown(default: Any) -> str:
     return " ".join(map(str, default)) if isinstance(default, list) else str(default) or "none"
 
 
+def _spelled_out(argv: Sequence[str], switches: Set[str]) -> List[str]:
+    """`--switch` alone as `--switch=True`, so that argparse does not take the file behind it for its value."""
+    following = [*argv[1:], ""]
+    return [f"{flag}=True" if flag in switches and value not in BOOLEANS else flag
+            for flag, value in zip(argv, following)]
+
+
 def _boolean(text: str) -> bool:
-    if text not in ("True", "False", "true", "false"):
+    if text not in BOOLEANS:
         raise argparse.ArgumentTypeError(f"True or False, not {text}")
     return text in ("True", "true")
 
 
 def _overrides(path, defaults, sections) -> Dict[str, Any]:
-    """Values of the user's YAML file, by section or flat, checked against the defaults."""
-    if path is None:
-        return {}
-    known = {key: value for section in defaults.values() for key, value in section.items()}
+    """Values of the user's YAML file, by section or flat, checked against the defaults.
+
+    A key in a section counts for that section alone, a flat key for whichever section the script reads.
+    """
     values: Dict[str, Any] = {}
-    for key, value in _read(Path(path)).items():
-        values.update(value if key in defaults and isinstance(value, dict) else {key: value})
-    for key, value in values.items():
-        if key not in known:
-            raise UsageError(f"{path}: unknown key {key}")
-        values[key] = _typed(path, key, value, known[key])
-    read = {key for section in sections for key in defaults[section]}
-    return {key: value for key, value in values.items() if key in read}
+    for name, value in ({} if path is None else _read(Path(path))).items():
+        is_section = name in defaults and isinstance(value, dict)
+        for key, item in (value if is_section else {name: value}).items():
+            homes = [section for section in ([name] if is_section else defaults) if key in defaults[section]]
+            if not homes:
+                raise UsageError(f"{path}: unknown key {key}")
+            read = [section for section in homes if section in sections]
+            item = _typed(path, key, item, defaults[(read or homes)[0]][key])
+            if read:
+                values[key] = item
+    return values
 
 
 def _typed(path, key, value, default):
@@ -131,8 +151,12 @@ def _read(path: Path) -> Dict[str, Any]:
     return values
 
 
-def _comments(path: Path) -> Dict[str, str]:
-    """The comment behind each key: the one place where an option is explained."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    found = (re.match(r"\s+(\w+):.*?\s# ?(.*)", line) for line in lines)
-    return {match.group(1): match.group(2) for match in found if match}
+def _comments(path: Path) -> Dict[Tuple[str, str], str]:
+    """The comment behind each key, by section and key: the one place where an option is explained."""
+    comments, section = {}, ""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        section = line[:-1] if re.match(r"\w+:$", line) else section
+        match = re.match(r"\s+(\w+):.*?\s# ?(.*)", line)
+        if match:
+            comments[section, match.group(1)] = match.group(2)
+    return comments
