@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import warnings
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -14,6 +15,18 @@ from src.files import PathLike, atomic_write
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 MIN_SIDE = 16  # pixels: below it the network's quarter-size map is narrower than a deformable kernel's reach
+ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 exchange width and height
+GREY_MODES = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+_limit_lock = threading.Lock()
+
+
+class Photo(NamedTuple):
+    """What a file holds, for the network and for writing a file like it."""
+
+    rgb: np.ndarray  # uint8[h, w, 3]
+    alpha: Optional[np.ndarray] = None  # uint8[h, w]; None where the file has none
+    is_grey: bool = False
+    icc_profile: Optional[bytes] = None  # what the RGB values mean; None: sRGB
 
 
 def read_image(path: PathLike, max_pixels: Optional[int] = None) -> np.ndarray:
@@ -24,29 +37,38 @@ def read_image(path: PathLike, max_pixels: Optional[int] = None) -> np.ndarray:
 
     Raises: InputError if the file is missing, truncated, not an image, or larger than the limit.
     """
-    return read_image_and_alpha(path, max_pixels)[0]
+    return read_photo(path, max_pixels).rgb
 
 
-def read_image_and_alpha(
-    path: PathLike, max_pixels: Optional[int] = None
-) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-    """As `read_image`, and the alpha channel, uint8[h, w], or None where the file has none."""
+def read_photo(path: PathLike, max_pixels: Optional[int] = None) -> Photo:
+    """As `read_image`, with what else the file holds."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        with _pixel_limit(max_pixels), Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened)
-            image.load()
+        with _open(path, max_pixels) as opened:
+            return _photo(ImageOps.exif_transpose(opened))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"{path}: {one_line(error)}; raise --max_pixels to accept it") from None
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise InputError(f"{path}: cannot be read as an image ({one_line(error)})") from None
-    image = _eight_bits(image)
-    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
-        rgba = np.asarray(image.convert("RGBA"))
-        return np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3])
-    return np.array(image.convert("RGB")), None
+
+
+def image_size(path: PathLike) -> Optional[Tuple[int, int]]:
+    """(height, width) of a photo as it will be read, from the file's header; None if that cannot be read."""
+    try:
+        with _open(Path(path), None) as opened:
+            turned = opened.format != "TIFF" and opened.getexif().get(ORIENTATION, 1) >= 5  # Pillow turns TIFF itself
+            return opened.size if turned else opened.size[::-1]
+    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return None
+
+
+def check_size(image: np.ndarray, name: str) -> None:
+    """Raises: InputError if a side of uint8[h, w, 3] is shorter than MIN_SIDE."""
+    height, width = image.shape[:2]
+    if min(height, width) < MIN_SIDE:
+        raise InputError(f"{name}: {width}x{height} px is too small, each side must have at least {MIN_SIDE}")
 
 
 def write_image(path: PathLike, image: np.ndarray, alpha: Optional[np.ndarray] = None) -> None:
@@ -54,11 +76,20 @@ def write_image(path: PathLike, image: np.ndarray, alpha: Optional[np.ndarray] =
 
     Raises: InputError if the file cannot be written; an older file of that name is then left as it was.
     """
-    if alpha is not None:
-        image = np.dstack([image, alpha])
+    write_photo(path, Photo(image, alpha))
+
+
+def write_photo(path: PathLike, photo: Photo) -> None:
+    """As `write_image`: grey written as grey, the colour profile with it."""
+    image = Image.fromarray(photo.rgb)
+    if photo.is_grey:
+        image = image.convert("L")
+    if photo.alpha is not None:
+        image.putalpha(Image.fromarray(photo.alpha))
+    profile = {} if photo.icc_profile is None else {"icc_profile": photo.icc_profile}
     try:
         with atomic_write(path) as temporary:
-            Image.fromarray(image).save(temporary, quality=95)
+            image.save(temporary, quality=95, **profile)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be written ({one_line(error)})") from None
 
@@ -82,16 +113,29 @@ def list_images(folder: PathLike, recursive: bool = False) -> List[Path]:
 
 
 @contextlib.contextmanager
-def _pixel_limit(max_pixels: Optional[int]):
+def _open(path: Path, max_pixels: Optional[int]) -> Iterator[Image.Image]:
     """Pillow only warns up to twice its limit: here the limit is the limit."""
-    standard = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = max_pixels or standard
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = standard
+    with _limit_lock:  # both limit and warnings are global, and several threads decode
+        standard = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = max_pixels or standard
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                opened = Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = standard
+    with opened:
+        yield opened
+
+
+def _photo(image: Image.Image) -> Photo:
+    is_grey = image.mode in GREY_MODES
+    profile = image.info.get("icc_profile") if image.mode in ("RGB", "RGBA") else None  # others lose their space here
+    image = _eight_bits(image)
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        rgba = np.asarray(image.convert("RGBA"))
+        return Photo(np.ascontiguousarray(rgba[..., :3]), np.ascontiguousarray(rgba[..., 3]), is_grey, profile)
+    return Photo(np.array(image.convert("RGB")), None, is_grey, profile)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
