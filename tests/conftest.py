@@ -29,3 +29,18 @@ def shared_data():
     if not (SHARED / "data").is_dir():
         pytest.skip("needs the NYU and SOTS photos in ../shared/data")
     return SHARED / "data"
+
+
+@pytest.fixture(scope="session")
+def random_checkpoint(tmp_path_factory):
+    """A checkpoint of arch gitee with random weights: it dehazes nothing, but runs like a trained one."""
+    import mindspore
+
+    from src.aecrnet import Dehaze
+    from src.checkpoint import describe, save_checkpoint
+
+    mindspore.set_seed(1)
+    net = Dehaze()
+    path = tmp_path_factory.mktemp("random") / "random.ckpt"
+    save_checkpoint(path, net.parameters_dict(), describe(net, step=0))
+    return path

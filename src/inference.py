@@ -1,0 +1,172 @@
+"""Dehaze images with a trained network: what eval.py and infer.py use, and the Python API.
+
+    from src.inference import Dehazer
+    from src.images import write_image
+
+    dehazer = Dehazer()                      # the shipped checkpoint
+    write_image("clear.png", dehazer.dehaze("hazy.jpg"))
+    frame = dehazer.dehaze(array)            # uint8 RGB[h, w, 3] -> the same
+
+MindSpore is imported when a Dehazer is made, not with this module: it takes seconds.
+"""
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Iterable, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from src.errors import InputError, UsageError
+from src.files import PathLike
+from src.images import MIN_SIDE, check_size, read_image
+from src.tiles import ALIGN, restore_in_tiles, restore_with_ensemble, to_uint8, windows
+
+SHIPPED_CHECKPOINT = Path(__file__).resolve().parent.parent / "checkpoints" / "aecrnet.ckpt"
+AUTO_TILE_PIXELS = 1_000_000  # larger images are tiled unless --tile says otherwise
+AUTO_TILE = 512  # pixels
+OVERLAP = 64  # pixels; what the network sees to each side of a pixel is about as wide
+WHOLE = -1  # as `tile`: never tile
+
+Size = Tuple[int, int]  # height, width
+
+
+class Dehazer:
+    """A network with everything around it: 8-bit images in and out, tiles, self-ensemble.
+
+    Args:
+        checkpoint: a .ckpt file; None for the one that is shipped. Arch and value range stand in it.
+        device_target: "CPU", "GPU" or "Ascend".
+        tile: longest side in pixels of what the network sees at once; bounds the memory. 0: AUTO_TILE
+            for images above AUTO_TILE_PIXELS; -1: always the whole image. Tiles overlap by `overlap`
+            pixels or a little more, and fade into each other there. The network's channel attention
+            averages over what it sees, so a tiled result differs slightly from the whole image's.
+        self_ensemble: mean over the eight flips and quarter turns, eight times slower.
+        device_id: which card.
+        network: instead of a checkpoint, anything with the attributes `path`, `description` and
+            `value_range`, the method `expect(shape, calls)`, and a call float32[n, 3, h, w] ->
+            float32[n, 3, h, w]; src.runner.NetworkRunner shows what each means.
+
+    Raises: InputError if the checkpoint or the device cannot be used, UsageError for a wrong tile or overlap.
+    """
+
+    def __init__(
+        self, checkpoint: Optional[PathLike] = None, device_target: str = "CPU", tile: int = 0, overlap: int = OVERLAP,
+        self_ensemble: bool = False, device_id: int = 0, network=None,
+    ) -> None:
+        check_tiles(tile, overlap)
+        self.tile, self.overlap, self.self_ensemble = tile, overlap, self_ensemble
+        if network is None:
+            path = find_checkpoint(checkpoint)
+            from src.runner import NetworkRunner
+
+            network = NetworkRunner(path, device_target, device_id)
+        self.network = network
+
+    def dehaze(self, image: Union[PathLike, np.ndarray]) -> np.ndarray:
+        """Restore one image.
+
+        Args:
+            image: path of a photo (EXIF rotation is applied, alpha dropped), or uint8 RGB[h, w, 3].
+
+        Returns: uint8 RGB[h, w, 3].
+        Raises: InputError if the file cannot be read or a side is shorter than 16 px, ValueError if an array is not
+            uint8[h, w, 3].
+        """
+        name = "image" if isinstance(image, np.ndarray) else str(image)
+        pixels = image if isinstance(image, np.ndarray) else read_image(image)
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise ValueError(f"image must be uint8[h, w, 3], found {pixels.dtype}{list(pixels.shape)}")
+        check_size(pixels, name)
+        tile = self._tile(pixels.shape[:2])
+        if tile is None:
+            return to_uint8(self._restore(pixels))
+        return restore_in_tiles(pixels, self._restore, tile, self.overlap)
+
+    def dehaze_batch(self, images: Sequence[np.ndarray]) -> List[np.ndarray]:
+        """Restore images of one size in one pass; one by one where they are tiled or averaged over turns.
+
+        Args and returns: uint8 RGB[h, w, 3] each. The results are those of `dehaze`.
+        """
+        if len(images) == 1 or self.self_ensemble or self._tile(images[0].shape[:2]) is not None:
+            return [self.dehaze(image) for image in images]
+        for image in images:
+            check_size(image, "image")
+        return list(to_uint8(self._run(np.stack(images))))
+
+    def expect(self, sizes: Iterable[Size], batch_size: int = 1) -> None:
+        """Announce the (height, width) of images to come, so that the network can choose between compiling or not."""
+        counts = {}
+        for size in sizes:
+            counts[size] = counts.get(size, 0) + 1
+        for (height, width), count in counts.items():
+            tile = self._tile((height, width))
+            if tile is not None:
+                rows, columns = (windows(-(-side // ALIGN) * ALIGN, tile, self.overlap) for side in (height, width))
+                count *= len(rows) * len(columns)
+                height, width = rows[0][1], columns[0][1]
+            if self.self_ensemble:
+                self.network.expect((1, 3, height, width), 4 * count)
+                self.network.expect((1, 3, width, height), 4 * count)
+                continue
+            together = batch_size if tile is None else 1
+            self.network.expect((together, 3, height, width), count // together)
+            self.network.expect((count % together, 3, height, width), 1 if count % together else 0)
+
+    def _tile(self, size: Size) -> Optional[int]:
+        """Longest side of the tiles for an image of `size`; None where one pass does."""
+        tile = self.tile or (AUTO_TILE if size[0] * size[1] > AUTO_TILE_PIXELS else WHOLE)
+        return tile if tile != WHOLE and max(size) > tile else None
+
+    def _restore(self, image: np.ndarray) -> np.ndarray:
+        """uint8 RGB[h, w, 3] -> float32[h, w, 3] in 0..255, in one pass or eight."""
+        if self.self_ensemble:
+            return restore_with_ensemble(image, lambda turned: self._run(turned[None])[0])
+        return self._run(image[None])[0]
+
+    def _run(self, images: np.ndarray) -> np.ndarray:
+        """uint8[n, h, w, 3] -> float32[n, h, w, 3] in 0..255, clipped."""
+        white = self.network.value_range
+        x = (images.transpose(0, 3, 1, 2) * (white / 255.0)).astype(np.float32)
+        return np.clip(self.network(x), 0, white).transpose(0, 2, 3, 1) * np.float32(255.0 / white)
+
+
+def open_dehazer(options: SimpleNamespace) -> Dehazer:
+    """The Dehazer that the flags of eval.py and infer.py ask for."""
+    return Dehazer(options.ckpt_path or None, options.device_target, options.tile, options.overlap,
+                   options.self_ensemble, options.device_id)
+
+
+def check_options(options: SimpleNamespace) -> None:
+    """Find mistakes in the flags of section `inference` before MindSpore is imported.
+
+    Raises: UsageError for a value out of range, InputError if the checkpoint is not there.
+    """
+    check_tiles(options.tile, options.overlap)
+    if options.batch_size < 1:
+        raise UsageError(f"--batch_size {options.batch_size}: must be at least 1")
+    if options.max_pixels < 0:
+        raise UsageError(f"--max_pixels {options.max_pixels}: must not be negative")
+    find_checkpoint(options.ckpt_path or None)
+
+
+def check_tiles(tile: int, overlap: int) -> None:
+    """Raises: UsageError naming --tile or --overlap."""
+    smallest = 2 * MIN_SIDE  # tiles are made even, down to half of this
+    if tile not in (0, WHOLE) and (tile < smallest or tile % ALIGN):
+        raise UsageError(f"--tile {tile}: must be a multiple of {ALIGN} from {smallest} on, 0 (automatic) or -1 (never)")
+    longest = (AUTO_TILE if tile in (0, WHOLE) else tile) - MIN_SIDE
+    if not 0 <= overlap <= longest:
+        raise UsageError(f"--overlap {overlap}: must be from 0 to {longest} for --tile {tile}")
+
+
+def find_checkpoint(path: Optional[PathLike]) -> Path:
+    """The checkpoint to use, the shipped one for None.
+
+    Raises: InputError if it is not there.
+    """
+    found = SHIPPED_CHECKPOINT if path is None else Path(path)
+    if not found.is_file():
+        hint = "; it comes with the repository, or give --ckpt_path" if path is None else ""
+        raise InputError(f"{found}: no such checkpoint{hint}")
+    return found

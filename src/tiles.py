@@ -1,0 +1,101 @@
+"""What is done around a network that sees one image at a time: tiles with blended seams, self-ensemble."""
+from __future__ import annotations
+
+from typing import Callable, List, Tuple
+
+import numpy as np
+
+ALIGN = 4  # the network halves twice: tiles that start elsewhere would see another sampling grid than the whole image
+
+Restore = Callable[[np.ndarray], np.ndarray]  # uint8 RGB[h, w, 3] -> float32[h, w, 3] in 0..255
+Window = Tuple[int, int]
+
+
+def windows(size: int, tile: int, overlap: int) -> List[Window]:
+    """Split `size` pixels into the fewest stretches of one length, at most `tile`.
+
+    Args:
+        size, tile: multiples of 4.
+        overlap: pixels that neighbours share at least, smaller than `tile`.
+
+    Returns: (start, stop) of each; starts and lengths are multiples of 4, the last stops at `size`.
+    """
+    if size <= tile:
+        return [(0, size)]
+    overlap = _align_up(overlap)
+    count = -(-(size - overlap) // (tile - overlap))
+    length = _align_up(-(-(size + (count - 1) * overlap) // count))
+    starts = [i * (size - length) // (count - 1) // ALIGN * ALIGN for i in range(count)]
+    return [(start, start + length) for start in starts]
+
+
+def ramps(stretches: List[Window]) -> List[np.ndarray]:
+    """Weights of the stretches, float32[length] each: linear where neighbours overlap, and 1 in sum everywhere."""
+    weights = []
+    for i, (start, stop) in enumerate(stretches):
+        weight = np.ones(stop - start, np.float32)
+        if i > 0:
+            shared = stretches[i - 1][1] - start
+            weight[:shared] *= _rise(shared)
+        if i + 1 < len(stretches):
+            shared = stop - stretches[i + 1][0]
+            weight[stop - start - shared:] *= _rise(shared)[::-1]
+        weights.append(weight)
+    total = np.zeros(stretches[-1][1], np.float32)  # not 1 where three overlap
+    for (start, stop), weight in zip(stretches, weights):
+        total[start:stop] += weight
+    return [weight / total[start:stop] for (start, stop), weight in zip(stretches, weights)]
+
+
+def restore_in_tiles(image: np.ndarray, restore: Restore, tile: int, overlap: int) -> np.ndarray:
+    """Restore an image piece by piece; at most a row of tiles is held in float at a time.
+
+    Args:
+        image: uint8 RGB[h, w, 3], mirrored here up to multiples of 4, as the network does it.
+        restore: called with each tile, all of one size.
+        tile: longest side of a tile in pixels, a multiple of 4.
+        overlap: pixels that neighbouring tiles share at least, below `tile` by 4 or more.
+
+    Returns: uint8 RGB[h, w, 3].
+    """
+    height, width = image.shape[:2]
+    image = np.pad(image, ((0, -height % ALIGN), (0, -width % ALIGN), (0, 0)), mode="reflect")
+    result = np.empty_like(image)
+    rows, columns = windows(image.shape[0], tile, overlap), windows(image.shape[1], tile, overlap)
+    row_weights, column_weights = ramps(rows), ramps(columns)
+    strip = np.zeros((rows[0][1],) + image.shape[1:], np.float32)
+    for i, (top, bottom) in enumerate(rows):
+        for (left, right), weight in zip(columns, column_weights):
+            weight = row_weights[i][:, None, None] * weight[:, None]
+            strip[:, left:right] += restore(image[top:bottom, left:right]) * weight
+        finished = (rows[i + 1][0] if i + 1 < len(rows) else bottom) - top
+        result[top:top + finished] = to_uint8(strip[:finished])
+        strip = np.concatenate((strip[finished:], np.zeros_like(strip[:finished])))
+    return result[:height, :width]
+
+
+def restore_with_ensemble(image: np.ndarray, restore: Restore) -> np.ndarray:
+    """Mean of the eight results for the image flipped and turned by quarters, each turned back.
+
+    uint8 RGB[h, w, 3] -> float32[h, w, 3]; `restore` sees heights and widths exchanged four times of eight.
+    """
+    total = np.zeros(image.shape, np.float32)
+    for turns in (0, 2, 1, 3):  # one size after the other: a graph is compiled for each
+        turned = np.rot90(image, turns)
+        total += np.rot90(restore(np.ascontiguousarray(turned)), -turns)
+        total += np.rot90(restore(np.ascontiguousarray(turned[:, ::-1]))[:, ::-1], -turns)
+    return total / 8
+
+
+def to_uint8(values: np.ndarray) -> np.ndarray:
+    """float[...] in 0..255 -> uint8, rounded, clipped."""
+    return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+
+
+def _align_up(value: int) -> int:
+    return -(-value // ALIGN) * ALIGN
+
+
+def _rise(count: int) -> np.ndarray:
+    """`count` values from just above 0 to just below 1, which with their reverse sum to 1."""
+    return (np.arange(count, dtype=np.float32) + 0.5) / count

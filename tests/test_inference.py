@@ -1,0 +1,297 @@
+"""Whatever surrounds the network (value range, tiles, turns, batches, graphs) does not change what it says."""
+import mindspore
+import numpy as np
+import pytest
+from golden.seeded import image as seeded_image
+from halving import HalvingNetwork
+from mindspore import Tensor
+
+from src import inference, tiles
+from src.aecrnet import Dehaze
+from src.checkpoint import describe, load_network, save_checkpoint
+from src.errors import InputError, UsageError
+from src.images import write_image
+from src.inference import Dehazer
+from src.runner import NetworkRunner
+
+
+def photo(height, width, seed=0):
+    """uint8 RGB[height, width, 3], any values."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+@pytest.fixture
+def network(tmp_path):
+    return HalvingNetwork(tmp_path / "halving.ckpt")
+
+
+@pytest.fixture(scope="module")
+def runner(random_checkpoint):
+    return NetworkRunner(random_checkpoint)
+
+
+def as_float(image):
+    return image.astype(np.float32)
+
+
+# tiles
+
+@pytest.mark.parametrize("size", (64, 68, 100, 512, 1000, 4000))
+@pytest.mark.parametrize("tile, overlap", ((64, 0), (64, 16), (64, 48), (100, 30), (512, 64)))
+def test_windows_cover_the_image_in_equal_aligned_steps_with_the_overlap(size, tile, overlap):
+    found = tiles.windows(size, tile, overlap)
+    assert found[0][0] == 0 and found[-1][1] == size
+    assert len({stop - start for start, stop in found}) == 1
+    assert found[0][1] <= max(min(size, tile), tile * (size > tile))
+    assert all(start % 4 == 0 for start, _ in found)
+    assert all(before[1] - after[0] >= overlap for before, after in zip(found, found[1:]))
+
+
+@pytest.mark.parametrize("size, count", ((512, 1), (516, 2), (960, 2), (964, 3), (4000, 9)))
+def test_no_more_windows_than_needed(size, count):
+    assert len(tiles.windows(size, 512, 64)) == count  # each adds 512 - 64 = 448
+
+
+@pytest.mark.parametrize("height, width", ((64, 96), (107, 203), (33, 18)))
+@pytest.mark.parametrize("tile, overlap", ((32, 8), (64, 48), (32, 0)))
+def test_tiles_of_an_unchanged_image_are_the_image(height, width, tile, overlap):
+    image = photo(height, width)
+    assert np.array_equal(tiles.restore_in_tiles(image, as_float, tile, overlap), image)
+
+
+def test_a_tile_is_never_larger_than_asked_for_and_all_are_of_one_size():
+    seen = set()
+    tiles.restore_in_tiles(photo(150, 250), lambda part: seen.add(part.shape) or as_float(part), 64, 16)
+    assert len(seen) == 1 and max(max(shape) for shape in seen) <= 64
+
+
+def test_seams_fade_linearly_where_tiles_disagree():
+    brightness = iter(np.linspace(50, 200, len(tiles.windows(400, 64, 32))))
+    image = np.zeros((16, 400, 3), np.uint8)
+    result = tiles.restore_in_tiles(image, lambda part: np.full(part.shape, next(brightness), np.float32), 64, 32)
+    steps = np.diff(result[0, :, 0].astype(int))
+    assert result[0, 0, 0] == 50 and result[0, -1, 0] == 200
+    assert steps.min() >= 0 and steps.max() <= 2  # a hard seam would be a step of 15
+
+
+def test_seams_between_rows_of_tiles_fade_too():
+    values = iter((100.0, 140.0))
+    result = tiles.restore_in_tiles(
+        np.zeros((100, 16, 3), np.uint8), lambda part: np.full(part.shape, next(values), np.float32), 64, 24)
+    steps = np.diff(result[:, 0, 0].astype(int))
+    assert result[0, 0, 0] == 100 and result[-1, 0, 0] == 140 and steps.max() <= 3
+
+
+# self-ensemble
+
+def test_self_ensemble_turns_every_result_back():
+    image = photo(24, 40)
+    assert np.array_equal(tiles.restore_with_ensemble(image, as_float), image)
+
+
+def test_self_ensemble_is_the_mean_over_eight_different_views():
+    views = []
+
+    def restore(view):
+        views.append(view)
+        return np.full(view.shape, float(len(views)), np.float32)
+
+    result = tiles.restore_with_ensemble(photo(24, 40), restore)
+    assert len({view.tobytes() + bytes(view.shape) for view in views}) == 8
+    assert np.all(result == np.mean(range(1, 9)))
+
+
+def test_self_ensemble_of_a_lopsided_network_has_no_side():
+    def darker_to_the_left(view):
+        return view * np.linspace(0.5, 1.0, view.shape[1], dtype=np.float32)[None, :, None]
+
+    result = tiles.restore_with_ensemble(np.full((32, 32, 3), 200, np.uint8), darker_to_the_left)
+    assert np.allclose(result, result[::-1], atol=1e-3) and np.allclose(result, result[:, ::-1], atol=1e-3)
+    assert np.allclose(result, result.transpose(1, 0, 2), atol=1e-3)
+
+
+# Dehazer
+
+def test_network_sees_its_own_value_range_and_results_are_rounded_and_clipped(network):
+    network.value_range = 1.0
+    seen = []
+
+    def brighter(x):
+        seen.append(x)
+        return x + np.float32(0.6 / 255)
+
+    Shifting = type("Shifting", (), {"value_range": 1.0, "expect": None, "__call__": lambda self, x: brighter(x)})
+    image = photo(16, 20)
+    result = Dehazer(network=Shifting()).dehaze(image)
+    assert seen[0].shape == (1, 3, 16, 20) and 0 <= seen[0].min() and seen[0].max() <= 1
+    assert np.allclose(seen[0][0].transpose(1, 2, 0) * 255, image, atol=1e-4)
+    assert np.array_equal(result, np.minimum(image.astype(int) + 1, 255))
+
+
+def test_a_path_gives_what_its_pixels_give(network, tmp_path):
+    image = photo(20, 24)
+    write_image(tmp_path / "a.png", image)
+    result = Dehazer(network=network).dehaze(tmp_path / "a.png")
+    assert result.dtype == np.uint8 and result.shape == image.shape
+    assert np.array_equal(result, Dehazer(network=network).dehaze(image))
+    assert np.array_equal(result, np.rint(image / 2).astype(np.uint8))
+
+
+@pytest.mark.parametrize("wrong", (np.zeros((20, 20, 3), np.float32), np.zeros((20, 20), np.uint8),
+                                   np.zeros((3, 20, 20), np.uint8)))
+def test_arrays_of_another_kind_are_refused(network, wrong):
+    with pytest.raises(ValueError, match=r"uint8\[h, w, 3\], found"):
+        Dehazer(network=network).dehaze(wrong)
+
+
+def test_images_below_16_px_are_refused_by_name(network, tmp_path):
+    write_image(tmp_path / "tiny.png", photo(15, 40))
+    with pytest.raises(InputError, match="tiny.png: 40x15 px is too small"):
+        Dehazer(network=network).dehaze(tmp_path / "tiny.png")
+
+
+def test_large_images_are_tiled_automatically_unless_told_not_to(network, monkeypatch):
+    monkeypatch.setattr(inference, "AUTO_TILE_PIXELS", 100 * 100)
+    monkeypatch.setattr(inference, "AUTO_TILE", 96)
+    for tile, largest in ((0, 96), (-1, 200), (64, 64)):
+        network.seen.clear()
+        Dehazer(network=network, tile=tile, overlap=16).dehaze(photo(120, 200))
+        assert max(max(shape[2:]) for shape in network.seen) <= largest and len(network.seen) > (tile != -1)
+    network.seen.clear()
+    Dehazer(network=network, overlap=16).dehaze(photo(100, 100))
+    assert network.seen == [(1, 3, 100, 100)]
+
+
+def test_a_batch_goes_through_the_network_at_once(network):
+    images = [photo(20, 24, seed) for seed in range(3)]
+    results = Dehazer(network=network).dehaze_batch(images)
+    assert network.seen == [(3, 3, 20, 24)]
+    assert all(np.array_equal(result, np.rint(image / 2)) for image, result in zip(images, results))
+
+
+@pytest.mark.parametrize("settings", ({"tile": 32, "overlap": 8}, {"self_ensemble": True}))
+def test_tiled_and_turned_images_go_one_by_one(network, settings):
+    images = [photo(40, 48, seed) for seed in range(2)]
+    results = Dehazer(network=network, **settings).dehaze_batch(images)
+    assert all(shape[0] == 1 for shape in network.seen)
+    assert all(np.array_equal(result, np.rint(image / 2)) for image, result in zip(images, results))
+
+
+@pytest.mark.parametrize("settings, batch_size", (
+    ({}, 1), ({}, 2), ({"tile": 32, "overlap": 8}, 1), ({"tile": 32, "overlap": 8}, 2), ({"self_ensemble": True}, 1),
+    ({"tile": 32, "overlap": 8, "self_ensemble": True}, 2)))
+def test_the_network_is_told_exactly_the_calls_that_come(network, settings, batch_size):
+    dehazer = Dehazer(network=network, **settings)
+    images = [photo(41, 50, seed) for seed in range(5)]
+    dehazer.expect([image.shape[:2] for image in images], batch_size)
+    for start in range(0, 5, batch_size):
+        dehazer.dehaze_batch(images[start:start + batch_size])
+    assert network.expected == {shape: network.seen.count(shape) for shape in network.seen}
+
+
+@pytest.mark.parametrize("tile, overlap, flag", (
+    (10, 0, "--tile 10"), (66, 0, "--tile 66"), (-2, 0, "--tile -2"), (64, 60, "--overlap 60"), (64, -1, "--overlap -1"),
+    (0, 512, "--overlap 512")))
+def test_impossible_tiles_are_named(network, tile, overlap, flag):
+    with pytest.raises(UsageError, match=flag):
+        Dehazer(network=network, tile=tile, overlap=overlap)
+
+
+def test_a_missing_shipped_checkpoint_is_said_clearly(monkeypatch, tmp_path):
+    monkeypatch.setattr(inference, "SHIPPED_CHECKPOINT", tmp_path / "aecrnet.ckpt")
+    with pytest.raises(InputError, match="aecrnet.ckpt: no such checkpoint; it comes with the repository"):
+        Dehazer()
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(InputError, match="mine.ckpt: no such checkpoint$"):
+        Dehazer(tmp_path / "mine.ckpt")
+
+
+# with the real network
+
+def test_dehazer_says_what_the_network_says(random_checkpoint):
+    image = np.rint(seeded_image(1, (1, 3, 45, 62), 255)[0].transpose(1, 2, 0)).astype(np.uint8)
+    net, _ = load_network(random_checkpoint)
+    out = net(Tensor(image.transpose(2, 0, 1)[None].astype(np.float32))).asnumpy()[0].transpose(1, 2, 0)
+    dehazer = Dehazer(random_checkpoint)
+    assert np.array_equal(dehazer.dehaze(image), np.rint(np.clip(out, 0, 255)).astype(np.uint8))
+    assert dehazer.network.description["arch"] == "gitee" and dehazer.network.path == random_checkpoint
+
+
+def test_arch_paper_runs_in_its_own_range(tmp_path):
+    net = Dehaze("paper")
+    path = tmp_path / "paper.ckpt"
+    save_checkpoint(path, net.parameters_dict(), describe(net))
+    net.set_train(False)
+    image = photo(16, 20)
+    out = net(Tensor((image.transpose(2, 0, 1)[None] / 255).astype(np.float32))).asnumpy()[0].transpose(1, 2, 0)
+    assert np.array_equal(Dehazer(path).dehaze(image), np.rint(np.clip(out, 0, 1) * 255).astype(np.uint8))
+
+
+def test_graph_pynative_and_batch_agree(runner):
+    x = seeded_image(2, (2, 3, 24, 36), 255).astype(np.float32)
+    operator_by_operator = np.concatenate([runner(x[:1]), runner(x[1:])])
+    runner.expect(x.shape, 100)
+    as_a_graph = runner(x)
+    assert x.shape in runner._compiled and (1, 3, 24, 36) not in runner._compiled
+    assert np.abs(operator_by_operator - as_a_graph).max() < 0.01
+
+
+class Recording(NetworkRunner):
+    """Says which way each call went, without going there."""
+
+    def __init__(self):
+        from collections import Counter
+
+        self.ways, self._compiled, self._expected, self._seen = [], set(), Counter(), Counter()
+
+    def _net(self, x):
+        self.ways.append("PyNative")
+        return x
+
+    def _graph(self, x):
+        self.ways.append("graph")
+        return x
+
+
+LARGE, SMALL = np.zeros((1, 3, 240, 320), np.float32), np.zeros((1, 3, 32, 32), np.float32)
+
+
+def test_one_image_of_a_size_needs_no_compilation():
+    recording = Recording()
+    recording.expect(LARGE.shape, 1)
+    recording(LARGE)
+    assert recording.ways == ["PyNative"]
+
+
+def test_many_announced_images_are_compiled_from_the_first():
+    recording = Recording()
+    recording.expect(LARGE.shape, 2)
+    recording.expect(SMALL.shape, 7)
+    recording(LARGE), recording(SMALL)
+    assert recording.ways == ["graph", "PyNative"]
+
+
+def test_a_size_that_keeps_coming_is_compiled_unannounced():
+    recording = Recording()
+    for _ in range(4):
+        recording(LARGE)
+    assert recording.ways == ["PyNative", "PyNative", "graph", "graph"]
+
+
+def test_graphs_of_former_sizes_are_given_back(monkeypatch):
+    freed = []
+    monkeypatch.setattr(mindspore, "ms_memory_recycle", lambda: freed.append(True))
+    recording = Recording()
+    shapes = [(1, 3, 240, width) for width in (320, 324, 328)]
+    for shape in shapes:
+        recording.expect(shape, 5)
+        for _ in range(5):
+            recording(np.zeros(shape, np.float32))
+    assert set(recording.ways) == {"graph"} and freed == [True] and recording._compiled == {shapes[2]}
+
+
+def test_an_unknown_device_is_named(random_checkpoint):
+    with pytest.raises(InputError, match="--device_target Abacus: cannot be used"):
+        NetworkRunner(random_checkpoint, "Abacus")
