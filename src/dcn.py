@@ -179,6 +179,8 @@ def _contract(x, index, corner_weights, mask, weight, bias, out_size):
     index, corner_weights = index.reshape(-1, taps * 4), corner_weights.reshape(-1, taps, 1, 4)
     positions = index.shape[0]
     chunk = max(1, CHUNK_BYTES // (taps * 4 * channels * 4))
+    # in graph mode the results of a transpose, or of a sum that broadcasts, live to the end of the graph
+    product = ops.MatMul(transpose_b=True)
     chunks = []
     for start in range(0, positions, chunk):
         stop = min(start + chunk, positions)
@@ -187,10 +189,10 @@ def _contract(x, index, corner_weights, mask, weight, bias, out_size):
             part = ops.depend(part, chunks[-1])
         corners = ops.gather(pixels, part.reshape(-1), 0).reshape(-1, 4, channels)
         samples = ops.bmm(corner_weights[start:stop].reshape(-1, 1, 4), corners)
-        chunks.append(ops.matmul(kernel, samples.reshape(-1, taps * channels).transpose(1, 0)))
+        chunks.append(product(kernel, samples.reshape(-1, taps * channels)))
     out = chunks[0] if len(chunks) == 1 else ops.concat(chunks, 1)
     out = out.reshape(weight.shape[0], n, out_size[0], out_size[1]).transpose(1, 0, 2, 3)
-    return out if bias is None else out + bias.reshape(1, -1, 1, 1)
+    return out if bias is None else ops.bias_add(out, bias)
 
 
 def _gitee_deform_conv2d(x, offset, mask, weight, padding):
