@@ -1,0 +1,123 @@
+"""What infer.py is asked to do: which files to read, and where each result goes."""
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path
+from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
+
+from src.errors import InputError, UsageError
+from src.files import make_output_folder
+from src.images import EXTENSIONS
+
+VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm")  # as src.video_file.CODECS, which imports OpenCV
+WILDCARDS = "*?["
+
+
+class Job(NamedTuple):
+    """One file to dehaze."""
+
+    source: Path
+    target: Path
+
+    @property
+    def is_video(self) -> bool:
+        return self.source.suffix.lower() in VIDEO_EXTENSIONS
+
+
+def plan(inputs: Sequence[str], output: str, same_format: bool = False) -> List[Job]:
+    """Pair every photo and video with the file that its result goes to, and create the folders for them.
+
+    Args:
+        inputs: photos, videos, folders (searched with all below them; hidden files left out) and quoted glob patterns.
+        output: a folder, in which folders are repeated; for a single photo or video a file too, known by its suffix.
+        same_format: results in the format of the input, else PNG. Videos keep their suffix.
+
+    Raises: UsageError if nothing is given, two results would have one name, or a result would replace an input.
+        InputError if an input is missing, nothing is found, or a folder cannot be written.
+    """
+    if not inputs:
+        raise UsageError("nothing to dehaze: give photos, videos, folders or glob patterns")
+    unique = {(os.path.abspath(source), place): (source, place)
+              for text in inputs for source, place in _find(text, Path(output))}
+    found = list(unique.values())
+    if not found:
+        raise InputError(f"{' '.join(inputs)}: no photos or videos")
+    if _is_file(output, inputs):
+        if len(found) > 1:
+            raise UsageError(f"--output {output}: is one file for {len(found)} inputs, give a folder")
+        jobs = [Job(found[0][0], _checked_suffix(found[0][0], Path(output)))]
+    else:
+        jobs = [Job(source, Path(output) / _renamed(place, same_format)) for source, place in found]
+    _refuse_overwriting(jobs)
+    for folder in sorted({job.target.parent for job in jobs}):
+        make_output_folder(folder, "--output")
+    return jobs
+
+
+def _find(text: str, output: Path) -> Iterator[Tuple[Path, Path]]:
+    """The files of one argument, each with its place in the output folder."""
+    path = Path(text)
+    if path.is_dir():
+        below = sorted(path.rglob("*"))
+        yield from ((file, file.relative_to(path)) for file in below if _is_wanted(file, path, output))
+    elif path.exists():
+        yield path, Path(path.name)
+    elif any(sign in text for sign in WILDCARDS):
+        root = _fixed_part(path)
+        matches = sorted(Path(match) for match in glob.glob(text, recursive=True))
+        yield from ((file, file.relative_to(root)) for file in matches if _is_wanted(file, root, output))
+    else:
+        raise InputError(f"{text}: no such file or folder")
+
+
+def _is_wanted(file: Path, root: Path, output: Path) -> bool:
+    """Whether a file below the input folder `root` is a photo or video, and no result of an earlier run."""
+    place = file.relative_to(root)
+    if any(part.startswith(".") for part in place.parts) or not file.is_file():
+        return False
+    results, top = os.path.realpath(output) + os.sep, os.path.realpath(root) + os.sep
+    is_result = results.startswith(top) and results != top and os.path.realpath(file).startswith(results)
+    return not is_result and file.suffix.lower() in EXTENSIONS + VIDEO_EXTENSIONS
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """The folders of a glob pattern before its first wildcard."""
+    parts = pattern.parts[:-1]
+    wild = [i for i, part in enumerate(parts) if any(sign in part for sign in WILDCARDS)]
+    return Path(*parts[:wild[0]] if wild else parts)
+
+
+def _is_file(output: str, inputs: Sequence[str]) -> bool:
+    path = Path(output)
+    return path.suffix.lower() in EXTENSIONS + VIDEO_EXTENSIONS and not path.is_dir() and not output.endswith(os.sep)
+
+
+def _checked_suffix(source: Path, target: Path) -> Path:
+    if (source.suffix.lower() in VIDEO_EXTENSIONS) != (target.suffix.lower() in VIDEO_EXTENSIONS):
+        raise UsageError(f"--output {target}: a photo becomes a photo and a video a video, not {source.name}")
+    return target
+
+
+def _renamed(place: Path, same_format: bool) -> Path:
+    suffix = place.suffix.lower()
+    keeps = suffix in VIDEO_EXTENSIONS or (same_format and suffix in EXTENSIONS)
+    return place if keeps else place.with_suffix(".png")
+
+
+def _refuse_overwriting(jobs: List[Job]) -> None:
+    sources = {_identity(job.source): job.source for job in jobs}
+    taken: Dict[str, Path] = {}
+    for job in jobs:
+        other = taken.setdefault(os.path.realpath(job.target), job.source)
+        if other != job.source:
+            raise UsageError(f"{other} and {job.source}: both results would be {job.target}; use --format same or "
+                             "dehaze them apart")
+        if job.target.exists() and _identity(job.target) in sources:
+            raise UsageError(f"--output {job.target}: would replace the input {sources[_identity(job.target)]}")
+
+
+def _identity(path: Path) -> Tuple[int, int]:
+    """The same for all names of one file."""
+    status = path.stat()
+    return status.st_dev, status.st_ino

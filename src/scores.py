@@ -1,0 +1,111 @@
+"""Scores of a test set: what is measured, the table of all images, the summary."""
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, Sequence
+
+import numpy as np
+
+from src import metrics
+from src.errors import InputError, one_line
+from src.files import PathLike, atomic_write
+
+# The papers' measures first, then the authors' SSIM and the figures of the model-zoo reference.
+MEASURES = {
+    "psnr": metrics.psnr,
+    "ssim": metrics.ssim,
+    "official_ssim": metrics.official_ssim,
+    "psnr_y": metrics.psnr_y,
+    "ssim_y": metrics.ssim_y,
+}
+TITLES = {"psnr": "PSNR", "ssim": "SSIM", "official_ssim": "official SSIM", "psnr_y": "PSNR (Y)", "ssim_y": "SSIM (Y)"}
+PROTOCOL = (
+    "8-bit RGB at full size. psnr, ssim: RGB, Gaussian window of sigma 1.5, border left out, as in the papers. "
+    "official_ssim: the authors' code, zeros beyond the border. psnr_y, ssim_y: Y channel, 1 px border left out, as "
+    "the model-zoo reference. _hazy: the input against the ground truth. Means over images.")
+
+Scores = Dict[str, float]
+
+
+def score(restored: np.ndarray, hazy: np.ndarray, clear: np.ndarray) -> Scores:
+    """All measures of the restored image, and under NAME_hazy of its input; uint8 RGB[h, w, 3] each."""
+    scores = {name: measure(restored, clear) for name, measure in MEASURES.items()}
+    scores.update({f"{name}_hazy": measure(hazy, clear) for name, measure in MEASURES.items()})
+    return scores
+
+
+def means(rows: Sequence[Mapping[str, Any]]) -> Scores:
+    """The mean of every measure over the rows; none for no rows."""
+    keys = [key for name in MEASURES for key in (name, f"{name}_hazy")] if rows else []
+    return {key: float(np.mean([row[key] for row in rows])) for key in keys}
+
+
+def table(mean: Scores) -> str:
+    """Hazy input and result below each other, for the terminal."""
+    lines = ["".join([f"{'':12}", *(f"{title:>15}" for title in TITLES.values())])]
+    for label, suffix in (("hazy input", "_hazy"), ("dehazed", "")):
+        values = (f"{mean[name + suffix]:15.{2 if name.startswith('psnr') else 4}f}" for name in TITLES)
+        lines.append("".join([f"{label:12}", *values]))
+    return "\n".join(lines)
+
+
+def write_table(path: PathLike, rows: List[Mapping[str, Any]]) -> None:
+    """metrics.csv: a row an image, PSNR in dB; infinite PSNR is written inf.
+
+    Raises: InputError if the file cannot be written.
+    """
+    columns = ["name", "width", "height", *means(rows), "seconds"]
+    # file names that are not UTF-8 arrive as lone surrogates
+    with _written(path) as temporary, open(temporary, "w", newline="", encoding="utf-8",
+                                           errors="backslashreplace") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
+                         for row in rows)
+
+
+def write_summary(path: PathLike, summary: Mapping[str, Any]) -> None:
+    """summary.json, strict JSON: numbers that are not finite become the text inf or nan.
+
+    Raises: InputError if the file cannot be written.
+    """
+    with _written(path) as temporary:
+        temporary.write_text(json.dumps(_plain(summary), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def peak_memory_mb() -> float:
+    """The most memory this process has held, in MB (2**20 bytes). Not on Windows."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kB on Linux, bytes on macOS
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+def sha256(path: PathLike) -> str:
+    """Hash of a file, to know a checkpoint again."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+@contextlib.contextmanager
+def _written(path: PathLike) -> Iterator[Path]:
+    try:
+        with atomic_write(path) as temporary:
+            yield temporary
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or one_line(error)})") from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if isinstance(value, (int, float, str, bool)) or value is None else str(value)
