@@ -77,20 +77,21 @@ class TrainOneStepCell(nn.Cell):
 
     def _scaled_loss(self, hazy, clear):
         loss, l1, contrast = self.network(hazy, clear)
-        return loss * self.loss_scale, ops.stop_gradient(l1), ops.stop_gradient(contrast)
+        return loss * self.loss_scale, ops.stop_gradient(loss), ops.stop_gradient(l1), ops.stop_gradient(contrast)
 
     def construct(self, hazy: Tensor, clear: Tensor, learning_rate: Tensor, apply: bool = True):
-        (loss, l1, contrast), gradients = self.backward(hazy, clear)
+        (_, loss, l1, contrast), gradients = self.backward(hazy, clear)
+        finite = ops.isfinite(loss)
         if self.accumulate > 1:
             gradients = self._accumulated(gradients)
-        finite = ops.isfinite(loss)
+            finite = ops.depend(finite, gradients)  # or the sums are not compiled in where nothing else needs them
         if apply:
             gradients, finite = self._prepared(gradients)
             if self.loss_scale == 1.0:
                 finite = ops.depend(finite, self._step(gradients, learning_rate))
             elif finite:
                 finite = ops.depend(finite, self._step(gradients, learning_rate))
-        return loss / self.loss_scale, l1, contrast, finite
+        return loss, l1, contrast, finite
 
     def _accumulated(self, gradients):
         total = ()
@@ -122,7 +123,8 @@ class TrainOneStepCell(nn.Cell):
         """The gradients, with the sums they came from set back to zero."""
         kept = ()
         for i in range(len(gradients)):
-            kept += (ops.depend(gradients[i], ops.assign(self.sums[i], ops.depend(self.sums[i] * 0.0, gradients[i]))),)
+            zeros = ops.depend(ops.zeros_like(self.sums[i]), gradients[i])
+            kept += (ops.depend(gradients[i], ops.assign(self.sums[i], zeros)),)
         return kept
 
     def _step(self, gradients, learning_rate):

@@ -1,0 +1,284 @@
+"""The loss and the training step: equal to the originals', and right in every option."""
+import math
+from types import SimpleNamespace
+
+import mindspore
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+
+from compiled import running
+from golden.seeded import image, seeded
+from src.aecrnet import RGB_MEAN, RGB_STD, Dehaze
+from src.loss import ContrastLoss
+from src.optimizer import Adam, learning_rate
+from src.train_cell import NetWithCRLossCell, TrainOneStepCell
+from src.vgg import Vgg19
+
+REFERENCE_CONSTANTS = ("sub_mean", "add_mean", "mix")  # as its constructor sets them
+
+
+@pytest.fixture(autouse=True, scope="module")
+def graph_mode():
+    with running(mindspore.GRAPH_MODE):
+        yield
+
+
+def set_weights(net, value_of):
+    """Give every parameter value_of(name, shape); None leaves it."""
+    for parameter in net.get_parameters():
+        value = value_of(parameter.name, parameter.shape)
+        if value is not None:
+            parameter.set_data(Tensor(np.asarray(value, np.float32).reshape(parameter.shape)))
+
+
+def contrast_loss(form):
+    """CR with the VGG19 weights of the golden files."""
+    vgg = Vgg19(has_bias=form == "paper")
+    prefix = "vgg19.features" if form == "paper" else "vgg19.layers"
+    set_weights(vgg, lambda name, shape: seeded(name.replace("layers", prefix), shape))
+    return ContrastLoss(vgg, form)
+
+
+def gitee_net():
+    """The reference's network with the weights of golden/gitee.npz."""
+    net = Dehaze("gitee", "gitee")
+    set_weights(net, lambda name, shape: None if name.startswith(REFERENCE_CONSTANTS)
+                else seeded(name, shape, 3.0 if "p_conv" in name else 0.5))
+    own = {"add_mean.weight": np.diag(1 / np.array(RGB_STD)), "add_mean.bias": 255 * np.divide(RGB_MEAN, RGB_STD)}
+    set_weights(net, lambda name, shape: own.get(name))
+    return net
+
+
+class Official:
+    """The authors' network, its loss and the step, with the weights of golden/official.npz; can be set back."""
+
+    def __init__(self):
+        self.net = Dehaze("paper").set_train()
+        set_weights(self.net, lambda name, shape: None if "running" in name or name.startswith("mix")
+                    else seeded(name, shape, 1.0 if "conv_offset_mask" in name else 0.7))
+        self.optimizer = Adam(self.net.trainable_params())
+        self.cell = TrainOneStepCell(NetWithCRLossCell(self.net, contrast_loss("paper"), 0.1), self.optimizer)
+        self.start = self.state()
+
+    def parameters(self):
+        return list(self.net.get_parameters()) + list(self.optimizer.moment1) + list(self.optimizer.moment2) + [
+            self.optimizer.step]
+
+    def state(self):
+        return {parameter.name: parameter.asnumpy().copy() for parameter in self.parameters()}
+
+    def set_back(self):
+        for parameter in self.parameters():
+            parameter.set_data(Tensor(self.start[parameter.name]))
+
+    def step(self, index):
+        """One step on the golden batch `index`. Returns: loss, L1, CR."""
+        hazy, clear = Tensor(image(50 + index, (2, 3, 48, 48))), Tensor(image(60 + index, (2, 3, 48, 48)))
+        return [float(value) for value in self.cell(hazy, clear, Tensor(1e-4, mindspore.float32), True)[:3]]
+
+
+@pytest.fixture(scope="module")
+def official():
+    return Official()
+
+
+@pytest.fixture(scope="module")
+def official_first_step(official):
+    official.set_back()
+    losses = official.step(0)
+    return losses, official.state()
+
+
+def test_three_steps_equal_the_official_implementation(official, official_first_step, golden_official):
+    official.set_back()
+    for index, (l1, cr, loss) in enumerate(golden_official["train3_losses"]):
+        np.testing.assert_allclose(official.step(index), [loss, l1, cr], atol=1e-4)
+    names = [name for name in golden_official if name.startswith("train3_") and name != "train3_losses"]
+    assert len(names) == 7
+    state = official.state()
+    for name in names:
+        found = state[name[len("train3_"):]].ravel()[:64]
+        np.testing.assert_allclose(found, golden_official[name], atol=1e-5, err_msg=name)
+
+
+def test_a_compiled_step_gives_the_same_numbers_in_every_call(official, official_first_step):
+    losses, state = official_first_step
+    for _ in range(2):
+        official.set_back()
+        assert official.step(0) == losses
+        for name, value in official.state().items():
+            np.testing.assert_array_equal(value, state[name], err_msg=name)
+
+
+def test_graph_mode_and_pynative_agree(official_first_step):
+    losses, state = official_first_step
+    with running(mindspore.PYNATIVE_MODE):
+        eager = Official()
+        np.testing.assert_allclose(eager.step(0), losses, rtol=1e-5)
+        for name, value in eager.state().items():
+            if not name.startswith("optimizer."):
+                np.testing.assert_allclose(value, state[name], atol=1e-5, err_msg=name)
+
+
+def test_every_trainable_parameter_receives_a_finite_gradient(official, official_first_step):
+    _, state = official_first_step
+    for parameter in official.net.trainable_params():
+        gradient = state[f"optimizer.moment1.{parameter.name}"]  # a tenth of it, after one step
+        assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0, parameter.name
+
+
+def test_losses_equal_the_reference(golden_gitee):
+    clear, _, hazy = (Tensor(image(seed, (3, 3, 64, 64), 255)) for seed in (10, 11, 12))
+    loss, l1, cr = NetWithCRLossCell(gitee_net(), contrast_loss("gitee"), 20.0, neg_num=2)(hazy, clear)
+    np.testing.assert_allclose(float(l1), golden_gitee["netcr_l1"], rtol=1e-4)
+    np.testing.assert_allclose(float(cr), golden_gitee["netcr_cr"], rtol=1e-4)
+    np.testing.assert_allclose(float(loss), float(l1) + 20.0 * float(cr), rtol=1e-6)
+
+
+# What the step does around the network is tested with a small one: it compiles in a moment.
+
+class Small(nn.Cell):
+    """Two convolutions."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, has_bias=True)
+        self.second = nn.Conv2d(4, 3, 3)
+        set_weights(self, lambda name, shape: seeded(name, shape, 0.5))
+
+    def construct(self, x):
+        return self.second(nn.ReLU()(self.first(x)))
+
+
+class SmallRun:
+    """A run of the small network, and everything that its steps may change."""
+
+    def __init__(self, weight_decay=0.0, **options):
+        self.net = Small()
+        self.optimizer = Adam(self.net.trainable_params(), weight_decay=weight_decay)
+        self.cell = TrainOneStepCell(NetWithCRLossCell(self.net), self.optimizer, **options)
+
+    def step(self, batch, apply=True, rate=1e-3):
+        loss, _, _, finite = self.cell(Tensor(batch[0]), Tensor(batch[1]), Tensor(rate, mindspore.float32), apply)
+        return float(loss), bool(finite)
+
+    def weights(self):
+        return np.concatenate([parameter.asnumpy().ravel() for parameter in self.net.get_parameters()])
+
+    def state(self):
+        kept = [*self.net.get_parameters(), *self.optimizer.moment1, *self.optimizer.moment2, *self.cell.ema,
+                self.optimizer.step]
+        return np.concatenate([parameter.asnumpy().ravel() for parameter in kept])
+
+    def gradient(self):
+        """That of the first step."""
+        return np.concatenate([moment.asnumpy().ravel() for moment in self.optimizer.moment1]) / 0.1
+
+
+def small_batch(seed, count=2):
+    return image(seed, (count, 3, 8, 8)), image(seed + 1000, (count, 3, 8, 8))
+
+
+OVERFLOWING = (small_batch(1)[0] * np.float32(1e34), small_batch(1)[1])
+
+
+def after(run, batches):
+    for batch in batches:
+        run.step(batch)
+    return run
+
+
+def test_a_loss_scale_changes_neither_loss_nor_step():
+    batches = [small_batch(seed) for seed in range(3)]
+    plain, scaled = SmallRun(), SmallRun(loss_scale=1024.0)
+    for batch in batches:
+        assert scaled.step(batch) == pytest.approx(plain.step(batch), rel=1e-6)
+    np.testing.assert_allclose(scaled.weights(), plain.weights(), atol=1e-7)
+
+
+def test_a_step_that_overflows_says_so_and_changes_nothing():
+    run = after(SmallRun(loss_scale=2.0**16, ema_decay=0.9), [small_batch(0)])
+    before = run.state()
+    loss, finite = run.step(OVERFLOWING)
+    assert not finite and math.isfinite(loss)
+    np.testing.assert_array_equal(run.state(), before)
+    undisturbed = after(SmallRun(loss_scale=2.0**16, ema_decay=0.9), [small_batch(0), small_batch(2)])
+    np.testing.assert_array_equal(after(run, [small_batch(2)]).state(), undisturbed.state())
+
+
+def test_without_a_loss_scale_gradients_that_are_not_finite_are_reported():
+    run = SmallRun()
+    assert run.step(small_batch(0))[1]
+    assert not run.step((small_batch(1)[0] * np.float32(np.nan), small_batch(1)[1]))[1]
+
+
+def test_an_overflow_leaves_nothing_behind_in_accumulated_gradients():
+    run, undisturbed = (SmallRun(loss_scale=2.0**16, accumulate=2) for _ in range(2))
+    run.step(OVERFLOWING, apply=False)
+    assert not run.step(small_batch(0))[1]
+    for each in (run, undisturbed):
+        each.step(small_batch(2), apply=False)
+        assert each.step(small_batch(3))[1]
+    np.testing.assert_array_equal(run.state(), undisturbed.state())
+
+
+def test_accumulated_batches_are_one_batch_of_their_total_size():
+    small, large = SmallRun(accumulate=2), SmallRun()
+    for seed in (0, 4):
+        hazy, clear = small_batch(seed, 4)
+        before = small.weights()
+        small.step((hazy[:2], clear[:2]), apply=False)
+        np.testing.assert_array_equal(small.weights(), before)
+        small.step((hazy[2:], clear[2:]))
+        large.step((hazy, clear))
+    np.testing.assert_allclose(small.gradient(), large.gradient(), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(small.weights(), large.weights(), atol=1e-6)
+
+
+def test_clipping_scales_a_large_gradient_down_to_the_norm_and_leaves_a_small_one():
+    free = after(SmallRun(), [small_batch(0)]).gradient()
+    norm = np.linalg.norm(free)
+    clipped = after(SmallRun(clip_norm=float(norm) / 4), [small_batch(0)]).gradient()
+    np.testing.assert_allclose(clipped, free / 4, rtol=1e-4, atol=1e-7)
+    untouched = after(SmallRun(clip_norm=float(norm) * 4), [small_batch(0)]).gradient()
+    np.testing.assert_array_equal(untouched, free)
+
+
+def test_clipping_comes_after_the_loss_scale_is_taken_off():
+    plain, scaled = (after(SmallRun(clip_norm=0.1, loss_scale=scale), [small_batch(0)]) for scale in (1.0, 1024.0))
+    np.testing.assert_allclose(scaled.gradient(), plain.gradient(), rtol=1e-5, atol=1e-8)
+
+
+def test_the_average_of_the_weights_follows_its_formula():
+    run = SmallRun(ema_decay=0.25)
+    average = run.weights()
+    for count in range(1, 5):
+        run.step(small_batch(count), rate=1e-2)
+        decay = min(0.25, (1 + count) / (10 + count))
+        average = decay * average + (1 - decay) * run.weights()
+        found = np.concatenate([parameter.asnumpy().ravel() for parameter in run.cell.ema])
+        np.testing.assert_allclose(found, average, atol=1e-6)
+
+
+def test_weight_decay_is_added_to_the_gradient():
+    plain, decayed = SmallRun(), SmallRun(weight_decay=0.5)
+    start = plain.weights()
+    for run in (plain, decayed):
+        run.step(small_batch(0))
+    np.testing.assert_allclose(decayed.gradient(), plain.gradient() + 0.5 * start, atol=1e-6)
+
+
+def schedule(**changes):
+    options = SimpleNamespace(**{**dict(lr=1.0, lr_min=0.1, warmup_steps=0, lr_schedule="cosine", lr_step=2), **changes})
+    return [learning_rate(options, step, steps_per_epoch=5, total_steps=20) for step in range(20)]
+
+
+def test_the_learning_rate_of_every_step():
+    cosine = schedule()
+    assert cosine[0] == 1.0 and cosine[10] == pytest.approx(0.55) and 0.1 < cosine[19] < 0.11
+    assert cosine == sorted(cosine, reverse=True)
+    warm = schedule(warmup_steps=4)
+    assert warm[:5] == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0]) and warm[19] == pytest.approx(cosine[19], abs=0.01)
+    assert set(schedule(lr_schedule="constant")) == {1.0}
+    assert schedule(lr_schedule="step") == [1.0] * 10 + [0.5] * 10
