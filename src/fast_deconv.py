@@ -5,6 +5,7 @@ from typing import Tuple
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
+from mindspore import dtype as mstype
 
 
 class FastDeconv(nn.Cell):
@@ -76,12 +77,14 @@ class FastDeconv(nn.Cell):
             x = ops.concat((row, x, row), 2)
             column = ops.zeros((n, c, h + 2 * p, p), x.dtype)
             x = ops.concat((column, x, column), 3)
-        last_y, last_x = h + 2 * p - k + 1, w + 2 * p - k + 1
-        step = self.sampling_stride
+        # not strided slices: PyNative mode raises an error in their backward pass
+        starts_y = np.arange(0, h + 2 * p - k + 1, self.sampling_stride)
+        starts_x = np.arange(0, w + 2 * p - k + 1, self.sampling_stride)
         taps = []
         for i in range(k):
+            rows = ops.gather(x, Tensor(starts_y + i, mstype.int32), 2)
             for j in range(k):
-                taps.append(x[:, :, i:i + last_y:step, j:j + last_x:step])
+                taps.append(ops.gather(rows, Tensor(starts_x + j, mstype.int32), 3))
         return ops.stack(taps, 2).transpose(0, 3, 4, 1, 2).reshape(-1, self.features)
 
     def _inverse_square_root(self, matrix: Tensor) -> Tensor:
