@@ -12,7 +12,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
 # One gather reads at most this much: enough work to hide the call, little enough to bound the memory.
-CHUNK_BYTES = 192 * 2**20
+CHUNK_BYTES = 64 * 2**20
 
 Pair = Union[int, Tuple[int, int]]
 
@@ -176,20 +176,18 @@ def _contract(x, index, corner_weights, mask, weight, bias, out_size):
         corner_weights = corner_weights * mask.transpose(0, 2, 3, 1).expand_dims(-1)
     pixels = x.transpose(0, 2, 3, 1).reshape(-1, channels)
     kernel = weight.transpose(0, 2, 3, 1).reshape(weight.shape[0], taps * channels)
-    index, corner_weights = index.reshape(-1, taps * 4), corner_weights.reshape(-1, taps, 1, 4)
-    positions = index.shape[0]
     chunk = max(1, CHUNK_BYTES // (taps * 4 * channels * 4))
-    # in graph mode the results of a transpose, or of a sum that broadcasts, live to the end of the graph
-    product = ops.MatMul(transpose_b=True)
+    # split once: slicing a large tensor chunk by chunk costs PyNative a copy of all of it each time
+    parts = zip(ops.split(index.reshape(-1, taps * 4), chunk), ops.split(corner_weights.reshape(-1, taps * 4), chunk))
+    multiply = ops.MatMul(transpose_b=True)
     chunks = []
-    for start in range(0, positions, chunk):
-        stop = min(start + chunk, positions)
-        part = index[start:stop]
-        if start:  # without this the runtime gathers all chunks at once
-            part = ops.depend(part, chunks[-1])
-        corners = ops.gather(pixels, part.reshape(-1), 0).reshape(-1, 4, channels)
-        samples = ops.bmm(corner_weights[start:stop].reshape(-1, 1, 4), corners)
-        chunks.append(product(kernel, samples.reshape(-1, taps * channels)))
+    for rows, factors in parts:
+        rows = rows.reshape(-1)
+        if chunks:  # without this the runtime gathers all chunks at once
+            rows = ops.depend(rows, chunks[-1])
+        corners = ops.gather(pixels, rows, 0).reshape(-1, 4, channels)
+        samples = ops.bmm(factors.reshape(-1, 1, 4), corners)
+        chunks.append(multiply(kernel, samples.reshape(-1, taps * channels)))
     out = chunks[0] if len(chunks) == 1 else ops.concat(chunks, 1)
     out = out.reshape(weight.shape[0], n, out_size[0], out_size[1]).transpose(1, 0, 2, 3)
     return out if bias is None else ops.bias_add(out, bias)

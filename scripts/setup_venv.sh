@@ -1,0 +1,36 @@
+# Sourced by the other scripts: makes .venv with the packages of the given requirements files.
+# A second call does nothing unless a requirements file has changed.
+#     setup_venv requirements.txt [more.txt ...]      then use "$PYTHON"
+
+find_python() {
+    local candidate
+    for candidate in "${AECRNET_PYTHON:-}" python3.11 python3.10 python3.9 python3 python; do
+        if [ -n "$candidate" ] && command -v "$candidate" >/dev/null &&
+            "$candidate" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    echo "error: Python 3.9, 3.10 or 3.11 is needed (MindSpore 2.8.0 on CPU), found" \
+        "$(python3 --version 2>/dev/null || echo none); set AECRNET_PYTHON to the path of one" >&2
+    return 1
+}
+
+setup_venv() {
+    local root stamp wanted
+    root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+    PYTHON="$root/.venv/bin/python"
+    stamp="$root/.venv/installed"
+    wanted=$(cd "$root" && cat "$@" | sha256sum)
+    if [ ! -x "$PYTHON" ]; then
+        local python
+        python=$(find_python) || return 1
+        echo "making .venv with $("$python" --version)"
+        "$python" -m venv "$root/.venv" || return 1
+    fi
+    if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+        echo "installing $* (about 1 GB the first time)"
+        (cd "$root" && "$PYTHON" -m pip install -q --disable-pip-version-check "${@/#/-r}") || return 1
+        echo "$wanted" >"$stamp"
+    fi
+}
