@@ -1,0 +1,133 @@
+"""The VGG19 features that the contrastive loss compares images by."""
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Tuple
+
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from src.checkpoint import load_checkpoint, load_into
+from src.errors import InputError
+from src.files import PathLike
+
+WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512, 512, "pool", 512)
+SLICE_ENDS = (1, 6, 11, 20, 29)  # relu1_1, relu2_1, relu3_1, relu4_1, relu5_1: the last layer of each map
+SURPLUS = re.compile(r"layers\.(30|32|34)\.(weight|bias)|classifier\..+")  # the rest of a whole VGG19
+WHERE_TO_GET = (
+    "give --vgg_ckpt the model zoo's vgg19_ImageNet.ckpt (MindSpore download centre, VGG19) or torchvision's"
+    " vgg19-dcbb9e9d.pth converted with `python scripts/convert_weights.py vgg19 vgg19-dcbb9e9d.pth vgg19.ckpt`,"
+    " or train without the contrastive loss: --contra_lambda 0"
+)
+
+
+class Vgg19(nn.Cell):
+    """VGG19 (Simonyan and Zisserman 2015, configuration E) up to relu5_1; its weights are never trained.
+
+    Layer N is torchvision's `features.N`, so that the parameters are `layers.N.weight[, layers.N.bias]`.
+    As in both originals the input is not normalised with ImageNet's mean and deviation: the images go in
+    as they are, 0..255 in the gitee graph and 0..1 in the authors'.
+
+    Args:
+        has_bias: whether the convolutions add a bias; torchvision's weights do, the model zoo's do not.
+
+    Inputs: x Tensor[n, 3, h, w], h and w at least 16.
+    Outputs: five Tensors[n, 64 | 128 | 256 | 512 | 512, h / s, w / s], s = 1, 2, 4, 8, 16, rounded down.
+    """
+
+    def __init__(self, has_bias: bool = False) -> None:
+        super().__init__()
+        layers = []
+        channels = 3
+        for width in WIDTHS:
+            if width == "pool":
+                layers.append(nn.MaxPool2d(2, 2))
+                continue
+            # of three input channels the framework's own gradient is the faster one
+            conv = nn.Conv2d if channels == 3 else FrozenConv2d
+            layers += [conv(channels, width, 3, pad_mode="pad", padding=1, has_bias=has_bias), nn.ReLU()]
+            channels = width
+        self.layers = nn.SequentialCell(layers)
+        for parameter in self.get_parameters():
+            parameter.requires_grad = False
+
+    def construct(self, x: Tensor) -> Tuple[Tensor, ...]:
+        maps = ()
+        for index in range(len(SLICE_ENDS)):
+            x = self.slice(index, x)
+            maps += (x,)
+        return maps
+
+    def slice(self, index: int, x: Tensor) -> Tensor:
+        """Map `index` of the five, from the map before it (or the image)."""
+        start = SLICE_ENDS[index - 1] + 1 if index else 0
+        for layer in range(start, SLICE_ENDS[index] + 1):
+            x = self.layers[layer](x)
+        return x
+
+
+class FrozenConv2d(nn.Conv2d):
+    """A 3x3 convolution, padding 1, whose weights never get a gradient; otherwise nn.Conv2d.
+
+    Its gradient by x is a convolution too, with the kernel turned round. Said so to MindSpore 2.8.0 on
+    CPU, VGG19's forward and backward pass takes a quarter less processor time and half the memory: the
+    built-in Conv2DBackpropInput keeps a workspace for every layer.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.convolve = _SameConvolution(self.in_channels, self.out_channels)
+
+    def construct(self, x: Tensor) -> Tensor:
+        output = self.convolve(x, self.weight)
+        return self.bias_add(output, self.bias) if self.has_bias else output
+
+
+class _SameConvolution(nn.Cell):
+    """x Tensor[n, c_in, h, w], weight Tensor[c_out, c_in, 3, 3] -> Tensor[n, c_out, h, w]; gradient by x only."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.forward = ops.Conv2D(out_channels, 3, pad_mode="pad", pad=1)
+        self.backward = ops.Conv2D(in_channels, 3, pad_mode="pad", pad=1)
+        self.turn = Tensor(np.eye(9, dtype=np.float32)[::-1].copy())
+
+    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
+        return self.forward(x, weight)
+
+    def bprop(self, x, weight, out, dout):
+        # turned by a matmul because ops.flip is ten times slower on CPU; not before it is needed
+        taps = ops.depend(weight, dout).reshape(-1, 9)
+        turned = ops.matmul(taps, self.turn.astype(weight.dtype)).reshape(weight.shape).transpose(1, 0, 2, 3)
+        return self.backward(dout, turned), ops.zeros_like(weight)
+
+
+def load_vgg19(path: PathLike) -> Vgg19:
+    """A Vgg19 with the weights of a checkpoint: the model zoo's, or one that convert_weights.py wrote.
+
+    Conv biases are found from the file. The layers after relu5_1 and the classifier are left out; any
+    other parameter that is missing, unexpected or of another shape is an error.
+
+    Raises: InputError if there is no such file, or if it does not hold these weights.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such VGG19 file; {WHERE_TO_GET}")
+    held = {name: value for name, value in load_checkpoint(path)[0].items() if not SURPLUS.fullmatch(name)}
+    vgg = Vgg19(has_bias=any(re.fullmatch(r"layers\.\d+\.bias", name) for name in held))
+    load_into(vgg, held, path)
+    return vgg
+
+
+def random_vgg19(seed: int = 0) -> Vgg19:
+    """A Vgg19 with random He-scaled weights, for tests only (--vgg_random).
+
+    Its features mean nothing: what is trained with them is no better for the contrastive loss.
+    """
+    random = np.random.RandomState(seed)
+    vgg = Vgg19()
+    for parameter in vgg.get_parameters():
+        deviation = np.sqrt(2.0 / np.prod(parameter.shape[1:]))
+        parameter.set_data(Tensor((random.standard_normal(parameter.shape) * deviation).astype(np.float32)))
+    return vgg
