@@ -3,148 +3,151 @@
     python train.py --dir_data ./dataset --data_train RESIDE --vgg_ckpt_path ./
     python train.py --config configs/demo.yaml
     python train.py --config configs/demo.yaml --resume
+
+Exit code 0: trained to the end, or stopped by SIGINT or SIGTERM and saved. 1: bad data, a loss that
+is inf or nan, or the state at the end could not be saved. 2: a bad option.
 """
 from __future__ import annotations
 
+import math
 import signal
 import sys
-import time
-from pathlib import Path
+from typing import Dict
 
 from tqdm import tqdm
 
-from src import config, errors
+from src import config, errors, modelarts, train_options
 from src.files import make_output_folder
 
 SECTIONS = ("model", "device", "data", "validation", "train", "contrast", "checkpoint", "cloud")
 
 
 def main(argv=None) -> int:
-    options = config.parse(sys.argv[1:] if argv is None else argv, SECTIONS, __doc__.splitlines()[0])
-    from src import device, modelarts  # slow imports, after the flags are known to be good
+    argv = list(sys.argv[1:] if argv is None else argv)
+    options = config.parse(argv, SECTIONS, __doc__.splitlines()[0])
+    train_options.check(options)
+    with StopSignals() as stop:
+        if options.modelArts_mode:
+            modelarts.download(options)
+        train_options.refuse_to_overwrite(options)
+        make_output_folder(options.ckpt_save_path, "--ckpt_save_path")
+        from src import device  # slow to import, after the options are known to be good
 
-    if options.modelArts_mode:
-        modelarts.download(options)
-    ranks = device.init_device(options)
-    folder = make_output_folder(options.ckpt_save_path, "--ckpt_save_path")
-    run = Run(options, ranks)
-    if run.writes:
-        config.save(options, folder / f"{options.filename}.yaml")
-    finished = run.train()
-    if options.modelArts_mode and run.writes:
-        modelarts.upload(options)
-    return finished
-
-
-class Run:
-    """One training run: its parts, and the loop over steps."""
-
-    def __init__(self, options, ranks):
-        from src import build
-
-        self.options, self.ranks, self.writes = options, ranks, ranks.rank == 0
-        self.data = build.train_dataset(options, ranks)
-        self.validation = build.validation_pairs(options)
-        self.net = build.network(options)
-        self.cell = build.train_cell(options, self.net, ranks)
-        self.state = build.train_state(options, self.cell, self.net, ranks)
-        self.steps_per_epoch = self.data.steps_per_epoch // options.accumulate
-        self.total = options.epochs * self.steps_per_epoch
-        self.stop_requested = False
-        self.save_failed = False
-
-    def train(self) -> int:
-        """Train to the last step or until a signal. Returns the exit code."""
-        from src.training_log import TrainingLog
-
-        for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, self._on_signal)
-        self.log = TrainingLog(self.options.ckpt_save_path, self.state.step, self.options.summary_dir) \
-            if self.writes else None
-        end = min(self.total, self.options.max_steps or self.total)
-        batches = self.data.batches(self.state.step * self.options.accumulate, end * self.options.accumulate)
-        bar = tqdm(total=self.total, initial=self.state.step, unit="step", disable=not self.writes, dynamic_ncols=True)
-        while self.state.step < end and not self.stop_requested:
-            self._one_step(batches, bar)
-            if self._is_due(self.options.test_every * self.steps_per_epoch) and self.validation:
-                self._validate(bar)
-            if self._is_due(self.options.save_every) or self._is_due(self.steps_per_epoch):
-                self._save_last(bar)
-        bar.close()
-        return self._finish()
-
-    def _one_step(self, batches, bar) -> None:
-        from mindspore import Tensor, float32
-
-        from src.optimizer import learning_rate
-
-        started = time.perf_counter()
-        rate = learning_rate(self.options, self.state.step, self.steps_per_epoch, self.total)
-        for part in range(self.options.accumulate):
-            hazy, clear = next(batches)
-            apply = part == self.options.accumulate - 1
-            loss, l1, cr, finite = self.cell(Tensor(hazy), Tensor(clear), Tensor(rate, float32), apply)
-            self._check_finite(float(loss), bool(finite), part, bar)
-        self.state.step += 1
-        images = self.options.batch_size * self.options.accumulate * self.ranks.size
-        values = dict(epoch=(self.state.step - 1) // self.steps_per_epoch + 1, loss=float(loss), l1=float(l1),
-                      cr=float(cr), lr=rate, images_per_s=images / (time.perf_counter() - started))
-        bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()}, refresh=False)
-        bar.update()
-        if self.writes and (self._is_due(self.options.log_every) or self.state.step == 1):
-            self.log.add(self.state.step, **values)
-
-    def _check_finite(self, loss: float, finite: bool, part: int, bar) -> None:
-        """Stop on a broken loss; only pass over an overflow that the loss scale explains."""
-        if loss - loss != 0:
-            names = self.data.batch_names(self.state.step * self.options.accumulate + part)
-            kept = self.state.last if self.state.last.is_file() else "none yet"
-            raise errors.InputError(f"loss is {loss} in step {self.state.step + 1}, images {', '.join(names)}; "
-                                    f"stopped, the last good checkpoint is {kept}")
-        if not finite and self.options.loss_scale != 1.0:
-            bar.write(f"step {self.state.step + 1}: gradients overflow at --loss_scale "
-                      f"{self.options.loss_scale:g}, step skipped")
-
-    def _is_due(self, interval: int) -> bool:
-        return interval > 0 and self.state.step % interval == 0
-
-    def _validate(self, bar) -> None:
-        from src.validation import validate
-
-        psnr, ssim = validate(self.net, self.state.evaluation_weights(), self.validation)
-        if not self.writes:
-            return
-        bar.write(f"step {self.state.step}: validation PSNR {psnr:.2f} dB, SSIM {ssim:.4f}")
-        self.log.add(self.state.step, val_psnr=psnr, val_ssim=ssim)
-        if psnr > self.state.best_psnr:
-            self._save(lambda: self.state.save_best(psnr), self.state.best, bar.write)
-
-    def _save_last(self, bar) -> None:
-        if self.writes and self.state.healthy():
-            self._save(self.state.save_last, self.state.last, bar.write)
-            self.log.draw()
-
-    def _save(self, save, path: Path, say) -> None:
+        ranks = device.init_device(options)
         try:
-            save()
-            self.save_failed = False
-        except (OSError, RuntimeError) as error:
-            self.save_failed = True
-            say(f"warning: {path}: could not be saved ({errors.one_line(error)[:120]}); "
-                f"the file before it is kept, training goes on")
+            code = train(options, ranks, stop)
+        finally:
+            if options.modelArts_mode and ranks.rank == 0:
+                modelarts.upload(options)
+    return code
 
-    def _finish(self) -> int:
-        if not self.writes:
-            return 0
-        if self.state.step % max(1, self.steps_per_epoch):
-            self._save(self.state.save_last, self.state.last, print)
-        self.log.draw()
-        if self.state.step < self.total:
-            print(f"stopped after step {self.state.step} of {self.total}; the same command with --resume goes on")
-        return int(self.save_failed)
 
-    def _on_signal(self, number, frame) -> None:
-        self.stop_requested = True
+def train(options, ranks, stop: "StopSignals") -> int:
+    """Train to the last step or until a signal. Returns the exit code."""
+    from src import build
+    from src.optimizer import learning_rate
+    from src.training_log import TimedBatches, TrainingLog
+    from src.validation import validate
+
+    data = build.train_dataset(options, ranks)
+    pairs = build.validation_pairs(options)
+    net = build.network(options)
+    cell = build.train_cell(options, net, ranks)
+    state = build.train_state(options, cell, net, data, ranks)
+    steps_per_epoch = build.steps_per_epoch(options, data)
+    total = options.epochs * steps_per_epoch
+    end = min(total, options.max_steps or total)
+    if state.writes:
+        train_options.save(options)
+
+    batches = TimedBatches(data.batches(state.step * options.accumulate, end * options.accumulate),
+                           options.batch_size * options.accumulate * ranks.size)
+    with TrainingLog(options, state.step, total, state.writes) as log, batches:
+        while state.step < end and not stop.requested:
+            rate = learning_rate(options, state.step, steps_per_epoch, total)
+            losses = optimizer_step(options, cell, batches, rate, data, state)
+            state.step += 1
+            log.add_step(state.step, epoch=(state.step - 1) // steps_per_epoch + 1, **losses, lr=rate,
+                         images_per_s=batches.end_step())
+
+            if pairs and is_due(state.step, options.test_every * steps_per_epoch, total):
+                psnr, ssim = validate(net, state.evaluation_weights(), pairs)
+                log.add_validation(state.step, psnr, ssim)
+                state.save_best(psnr)
+            if is_due(state.step, options.save_every, end) or is_due(state.step, steps_per_epoch, end):
+                state.save_last()
+                log.draw()
+        state.save_last()
+    if state.writes:
+        print(batches.summary())
+        print(last_words(options, state, total))
+    return 0 if state.saved_step == state.step else 1  # of a rank that does not write they are the same
+
+
+def optimizer_step(options, cell, batches, rate: float, data, state) -> Dict[str, float]:
+    """One step from `--accumulate` batches. Returns: the means of loss, L1 and CR over them.
+
+    Raises: InputError if the loss or, without a loss scale to explain it, a gradient is inf or nan.
+    """
+    from mindspore import Tensor, float32
+
+    sums = [0.0, 0.0, 0.0]
+    for part in range(options.accumulate):
+        hazy, clear = next_batch(batches, state)
+        is_last = part == options.accumulate - 1
+        *losses, finite = cell(Tensor(hazy), Tensor(clear), Tensor(rate, float32), is_last)
+        sums = [total + float(loss) for total, loss in zip(sums, losses)]
+        skipped = not finite and options.loss_scale != 1
+        if not math.isfinite(sum(sums)) or not (finite or skipped):
+            names = ", ".join(data.batch_names(state.step * options.accumulate + part))
+            raise errors.InputError(f"loss {float(losses[0])} with {'finite' if finite else 'inf or nan'} gradients in "
+                                    f"step {state.step + 1}, images {names}; stopped, {state.last_good()}")
+        if skipped and is_last:
+            tqdm.write(f"step {state.step + 1}: gradients overflow at --loss_scale {options.loss_scale:g}, "
+                       f"step skipped")
+    return dict(zip(("loss", "l1", "cr"), (total / options.accumulate for total in sums)))
+
+
+def next_batch(batches, state):
+    """The next batch. What was learnt so far is saved before an unreadable image ends the run."""
+    try:
+        return next(batches)
+    except errors.UserError:
+        state.save_last()
+        raise
+
+
+def is_due(step: int, interval: int, last: int) -> bool:
+    """Whether something happens in this step that happens every `interval` steps (0: never) and in the last one."""
+    return step == last or interval > 0 and step % interval == 0
+
+
+def last_words(options, state, total: int) -> str:
+    """How far the run came and how to go on."""
+    if state.saved_step != state.step:
+        return f"error: the state of step {state.step} is not saved; {state.last_good()}"
+    if state.step == total:
+        return f"finished: step {total} of {total}"
+    if state.step == 0:
+        return "stopped before the first step, nothing is saved"
+    more = " and a larger --max_steps" if state.step == options.max_steps else ""
+    return f"stopped after step {state.step} of {total}; the same command with --resume{more} goes on"
+
+
+class StopSignals:
+    """Turns SIGINT and SIGTERM into a request to stop after the step in hand."""
+
+    def __enter__(self) -> "StopSignals":
+        self.requested = False
+        self._before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _request(self, number, frame) -> None:
+        self.requested = True
 
 
 if __name__ == "__main__":

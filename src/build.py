@@ -1,14 +1,15 @@
 """The parts of a training run, made from its options."""
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from types import SimpleNamespace
-from typing import List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from mindspore import amp, nn
 
 from src.aecrnet import VALUE_RANGE, Dehaze
-from src.checkpoint import load_checkpoint, load_into, network_weights
+from src.checkpoint import REFERENCE, load_checkpoint, load_into, network_weights
 from src.dataset import Pair, TrainDataset, find_pairs, open_source
 from src.demo import write_demo_set
 from src.device import Ranks
@@ -21,6 +22,7 @@ from src.validation import choose_images
 from src.vgg import load_vgg19, random_vgg19
 
 DEMO_FOLDER = Path("output/demo_data")
+AMP_LEVEL = {"CPU": "O0", "GPU": "O2", "Ascend": "O3"}  # of `--amp_level auto`
 
 
 def train_dataset(options: SimpleNamespace, ranks: Ranks) -> TrainDataset:
@@ -34,6 +36,14 @@ def train_dataset(options: SimpleNamespace, ranks: Ranks) -> TrainDataset:
         options.scales, not options.no_augment, VALUE_RANGE[options.arch], options.num_parallel_workers)
 
 
+def steps_per_epoch(options: SimpleNamespace, data: TrainDataset) -> int:
+    """Optimizer steps in an epoch. Raises: UsageError if it has fewer batches than one step accumulates."""
+    if options.accumulate > data.steps_per_epoch:
+        raise UsageError(f"--accumulate must be at most the {data.steps_per_epoch} batches of an epoch, "
+                         f"not {options.accumulate}")
+    return data.steps_per_epoch // options.accumulate
+
+
 def validation_pairs(options: SimpleNamespace) -> List[Pair]:
     """The images to validate on; none where `--data_test` is empty."""
     if not options.data_test:
@@ -44,30 +54,40 @@ def validation_pairs(options: SimpleNamespace) -> List[Pair]:
 
 def _located(folder: str, layout: str) -> Tuple[str, str]:
     """Folder and layout; for `Demo`, of the photos that scikit-image ships, hazed and written there."""
-    return (write_demo_set(DEMO_FOLDER), "Pairs") if layout == "Demo" else (folder, layout)
+    return (_demo_folder(), "Pairs") if layout == "Demo" else (folder, layout)
+
+
+@functools.lru_cache(maxsize=None)
+def _demo_folder() -> Path:
+    return write_demo_set(DEMO_FOLDER)
 
 
 def network(options: SimpleNamespace) -> Dehaze:
-    """The network in training mode, with the weights of `--ckpt_path` if there is one.
+    """The network in training mode, with the weights of `--ckpt_path` if there is one and the run starts anew.
 
-    Raises: InputError or UsageError if the checkpoint cannot be read or is of another arch.
+    Raises: InputError or UsageError if the checkpoint cannot be read or is of another arch or sampling.
     """
     net = Dehaze(options.arch, options.dcn_sampling)
-    if options.ckpt_path:
+    if options.ckpt_path and not options.resume:
         parameters, description = load_checkpoint(options.ckpt_path)
-        if description.get("arch", "gitee") != options.arch:
-            raise UsageError(f"--ckpt_path {options.ckpt_path}: is of arch {description['arch']}, not {options.arch}")
+        _require_same_graph(options, description)
         load_into(net, network_weights(parameters), options.ckpt_path)
     if options.freeze_deconv:
-        if options.arch != "paper":
-            raise UsageError(f"--freeze_deconv: only arch paper has a FastDeconv, not {options.arch}")
         net.deconv.freeze_statistics()
     return net.set_train()
 
 
+def _require_same_graph(options: SimpleNamespace, description: Dict[str, Any]) -> None:
+    graph = description if "arch" in description else REFERENCE
+    for name in ("arch", "dcn_sampling"):
+        if graph.get(name, "exact") != getattr(options, name):
+            raise UsageError(f"--ckpt_path {options.ckpt_path}: was trained with --{name} {graph.get(name, 'exact')}, "
+                             f"not {getattr(options, name)}")
+
+
 def train_cell(options: SimpleNamespace, net: Dehaze, ranks: Ranks) -> TrainOneStepCell:
     """Loss, Adam and the step around them."""
-    level = amp_level(options)
+    level = options.amp_level if options.amp_level != "auto" else AMP_LEVEL[options.device_target]
     if level != "O0":
         amp.auto_mixed_precision(net, level)
     loss = NetWithCRLossCell(net, contrast_loss(options), options.contra_lambda, options.neg_num)
@@ -81,30 +101,19 @@ def contrast_loss(options: SimpleNamespace) -> Optional[ContrastLoss]:
     """CR with the user's VGG19; None for `--contra_lambda 0`."""
     if options.contra_lambda == 0:
         return None
-    if options.arch == "gitee" and not 1 <= options.neg_num <= options.batch_size:
-        raise UsageError(f"--neg_num must be 1 to --batch_size {options.batch_size}, not {options.neg_num}")
     if options.vgg_random:
+        print("warning: --vgg_random: the contrastive loss of random VGG19 weights means nothing, for tests only")
         vgg = random_vgg19(options.seed)
     else:
         vgg = load_vgg19(Path(options.vgg_ckpt_path) / options.vgg_ckpt)
     return ContrastLoss(vgg, options.arch, options.cr_average)
 
 
-def amp_level(options: SimpleNamespace) -> str:
-    """`--amp_level`, for auto by device.
-
-    Raises: UsageError for float16 on CPU, whose convolutions have none.
-    """
-    if options.amp_level == "auto":
-        return {"CPU": "O0", "GPU": "O2", "Ascend": "O3"}[options.device_target]
-    if options.device_target == "CPU" and options.amp_level != "O0":
-        raise UsageError(f"--amp_level {options.amp_level}: CPU trains in float32 only (O0)")
-    return options.amp_level
-
-
-def train_state(options: SimpleNamespace, cell: TrainOneStepCell, net: Dehaze, ranks: Ranks) -> TrainState:
+def train_state(
+    options: SimpleNamespace, cell: TrainOneStepCell, net: Dehaze, data: TrainDataset, ranks: Ranks,
+) -> TrainState:
     """Where the run is: at its start, or with `--resume` at its last checkpoint."""
-    state = TrainState(cell, net, options, ranks.size)
+    state = TrainState(cell, net, options, data.items_per_epoch, ranks)
     if options.resume:
         state.resume()
     return state

@@ -1,35 +1,45 @@
 """Everything a run needs to go on exactly where it stopped, in one checkpoint."""
 from __future__ import annotations
 
+import contextlib
+import glob
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict
+from typing import Any, Dict, Mapping
 
 import numpy as np
 from mindspore import Parameter, Tensor
+from tqdm import tqdm
 
 from src.aecrnet import Dehaze
 from src.checkpoint import describe, load_checkpoint, save_checkpoint
-from src.errors import InputError, UsageError
+from src.device import Ranks
+from src.errors import InputError, UsageError, one_line
 from src.train_cell import TrainOneStepCell
 
 # Options that decide the sequence of updates: another value would not continue the same run.
-FIXED = ("arch", "dcn_sampling", "seed", "batch_size", "accumulate", "patch_size", "data_train", "ranks")
+FIXED = ("arch", "dcn_sampling", "seed", "batch_size", "accumulate", "patch_size", "data_train")
 
 
 class TrainState:
     """The parameters of a run by name, and where it is: step, best score, the options it was started with.
 
     The data order, crops and haze of a step depend on (seed, step) alone, so no random state is kept.
+
+    Args:
+        images_per_epoch: training images; with another number the data order is another one.
+        ranks: only rank 0 writes.
     """
 
-    def __init__(self, cell: TrainOneStepCell, net: Dehaze, options: SimpleNamespace, ranks: int = 1):
-        self.net, self.cell = net, cell
-        folder = Path(options.ckpt_save_path)
-        self.last, self.best = (folder / f"{options.filename}_{kind}.ckpt" for kind in ("last", "best"))
-        self.options = {name: getattr(options, name) for name in FIXED if name != "ranks"}
-        self.options["ranks"] = ranks
+    def __init__(self, cell: TrainOneStepCell, net: Dehaze, options: SimpleNamespace, images_per_epoch: int,
+                 ranks: Ranks = Ranks()):
+        self.net, self.cell, self.writes = net, cell, ranks.rank == 0
+        self._folder, self._name = Path(options.ckpt_save_path), options.filename
+        self.last, self.best = (self._folder / f"{self._name}_{kind}.ckpt" for kind in ("last", "best"))
+        self.fixed = {name: getattr(options, name) for name in FIXED}
+        self.fixed.update(ranks=ranks.size, images_per_epoch=images_per_epoch)
         self.step, self.best_psnr = 0, -1.0
+        self.saved_step = 0  # of the last checkpoint
 
     def parameters(self) -> Dict[str, Parameter]:
         """Weights, running statistics, moments and step of the optimizer, EMA."""
@@ -38,13 +48,24 @@ class TrainState:
         return {parameter.name: parameter for parameter in kept + [optimizer.step] + list(self.cell.ema)}
 
     def save_last(self) -> None:
-        """Write the whole state. Raises: OSError or RuntimeError if that fails; the file before it stays."""
-        save_checkpoint(self.last, self.parameters(), self._description())
+        """Write the whole state, unless that is done. If it fails, say so and keep the file before it.
+
+        Raises: InputError if the state holds inf or nan; the file before it stays.
+        """
+        if self.step == self.saved_step:
+            return
+        broken = [name for name, value in self.parameters().items() if not np.isfinite(value.asnumpy()).all()]
+        if broken:
+            raise InputError(f"inf or nan in {len(broken)} parameters ({broken[0]} ...) after step {self.step}; "
+                             f"stopped, {self.last_good()}")
+        if self._write(self.last, self.parameters(), self._description()):
+            self.saved_step = self.step
 
     def save_best(self, psnr: float) -> None:
-        """Write the weights to use, the EMA where there is one, without training state."""
-        self.best_psnr = psnr
-        save_checkpoint(self.best, self.evaluation_weights(), self._description(val_psnr=psnr))
+        """Write the weights to use, the EMA where there is one, without training state, if the score is the best."""
+        if psnr > self.best_psnr and self._write(
+                self.best, self.evaluation_weights(), self._description(val_psnr=psnr)):
+            self.best_psnr = psnr
 
     def evaluation_weights(self) -> Dict[str, Any]:
         """The network's parameters, their running averages in their place where the run keeps some."""
@@ -52,9 +73,11 @@ class TrainState:
         weights.update({average.name[len("ema."):]: average for average in self.cell.ema})
         return weights
 
-    def healthy(self) -> bool:
-        """Whether all weights are finite."""
-        return all(np.isfinite(parameter.asnumpy()).all() for parameter in self.net.get_parameters())
+    def last_good(self) -> str:
+        """Which checkpoint a broken run can go back to, for its last words."""
+        if not self.saved_step:
+            return "no checkpoint has been saved yet"
+        return f"the last good checkpoint is {self.last} of step {self.saved_step}"
 
     def resume(self) -> None:
         """Load the last checkpoint.
@@ -63,17 +86,39 @@ class TrainState:
             option that decides the sequence of updates has another value than when it was written.
         """
         saved, description = load_checkpoint(self.last)
-        for name, value in self.options.items():
+        for name, value in self.fixed.items():
             if description.get(name, value) != value:
                 raise UsageError(f"--resume: {self.last} was trained with {name} {description[name]}, not {value}")
         own = self.parameters()
         faults = sorted(set(own) ^ set(saved))
         faults += [name for name in own if name in saved and own[name].shape != saved[name].shape]
-        if faults:
-            raise InputError(f"{self.last}: not the state of such a run; differing parameters: {', '.join(faults)}")
+        if faults or "step" not in description:
+            raise InputError(f"{self.last}: not the state of a run with these options; it differs in "
+                             f"{len(faults)} parameters, {', '.join(faults[:3])} ...")
         for name, parameter in own.items():
             parameter.set_data(Tensor(saved[name].asnumpy(), parameter.dtype))
-        self.step, self.best_psnr = description["step"], description["best_psnr"]
+        self.step = self.saved_step = description["step"]
+        self.best_psnr = description["best_psnr"]
+
+    def _write(self, path: Path, parameters: Mapping[str, Any], description: Mapping[str, Any]) -> bool:
+        """Write a checkpoint; whether that worked."""
+        if not self.writes:
+            return True
+        self._remove_leftovers()
+        try:
+            save_checkpoint(path, parameters, description)
+        except (OSError, RuntimeError) as error:
+            self._remove_leftovers()
+            tqdm.write(f"warning: {path}: could not be saved ({one_line(error)[:120]}); "
+                       f"the file before it is kept, training goes on")
+            return False
+        return True
+
+    def _remove_leftovers(self) -> None:
+        """Delete the temporary files of a save that was killed or failed: each is as large as a checkpoint."""
+        for path in self._folder.glob(f".{glob.escape(self._name)}_*.tmp.*"):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
     def _description(self, **facts) -> Dict[str, Any]:
-        return describe(self.net, **{**self.options, "step": self.step, "best_psnr": self.best_psnr, **facts})
+        return describe(self.net, **{**self.fixed, "step": self.step, "best_psnr": self.best_psnr, **facts})

@@ -1,68 +1,142 @@
-"""What a training run tells: metrics.csv, loss.png, TensorBoard events."""
+"""What a training run tells: progress bar, metrics.csv, loss.png, TensorBoard events."""
 from __future__ import annotations
 
 import csv
+import time
 from pathlib import Path
-from typing import Dict, List
+from types import SimpleNamespace
+from typing import Any, Dict, Iterator, List
 
+from tqdm import tqdm
+
+from src.errors import one_line
 from src.files import PathLike, atomic_write
 
 COLUMNS = ("step", "epoch", "loss", "l1", "cr", "lr", "images_per_s", "val_psnr", "val_ssim")
+SECONDS_BETWEEN_CURVES = 30
 
 
 class TrainingLog:
-    """Rows of metrics.csv, a curve of them, and TensorBoard events if asked for.
+    """The story of one run. Training goes on when a file of it cannot be written: that is said, and made up for.
 
     Args:
-        folder: where metrics.csv and loss.png go.
+        options: ckpt_save_path is where metrics.csv and loss.png go; log_every; summary_dir.
         step: step that training starts from; later rows, of a run that was killed after its last
             checkpoint, are dropped, since they will be written again.
-        summary_dir: folder for TensorBoard events; empty: none.
+        total: steps of the whole run.
+        enabled: False: nothing is shown or written, for all ranks but the first.
     """
 
-    def __init__(self, folder: PathLike, step: int = 0, summary_dir: str = ""):
-        self.csv, self.curve = Path(folder) / "metrics.csv", Path(folder) / "loss.png"
-        self.rows: List[Dict[str, str]] = [row for row in _read(self.csv) if int(row["step"]) <= step] if step else []
-        with atomic_write(self.csv) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    def __init__(self, options: SimpleNamespace, step: int, total: int, enabled: bool = True):
+        self.enabled, self._log_every, self._curve_drawn = enabled, options.log_every, 0.0
+        self._csv, self._curve = (Path(options.ckpt_save_path) / name for name in ("metrics.csv", "loss.png"))
+        self._bar = tqdm(total=total, initial=step, unit="step", disable=not enabled, dynamic_ncols=True)
+        self._rows = [row for row in _read(self._csv) if int(row["step"]) <= step] if step else []
+        self._events = None
+        if enabled and options.summary_dir:
+            from src.tensorboard import EventFile
+
+            self._events = EventFile(options.summary_dir, step + 1 if step else 0)
+        self._on_disk = False  # whether metrics.csv holds all rows
+        self._try("metrics.csv", self._write_rows)
+
+    def add_step(self, step: int, **values: float) -> None:
+        """Show the values in the bar and, every `log_every` steps, write them."""
+        self._bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()}, refresh=False)
+        self._bar.update()
+        if step == 1 or self._log_every and step % self._log_every == 0:
+            self._add_row(step, values)
+
+    def add_validation(self, step: int, psnr: float, ssim: float) -> None:
+        """Show and write the scores of a validation."""
+        self.say(f"step {step}: validation PSNR {psnr:.2f} dB, SSIM {ssim:.4f}")
+        self._add_row(step, {"val_psnr": psnr, "val_ssim": ssim})
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        if self.enabled:
+            tqdm.write(text)
+
+    def draw(self, now: bool = False) -> None:
+        """Write loss.png, unless that was done a moment ago and need not be `now`."""
+        if now or time.monotonic() - self._curve_drawn > SECONDS_BETWEEN_CURVES:
+            self._try("loss.png", lambda: _draw(self._rows, self._curve))
+            self._curve_drawn = time.monotonic()
+
+    def __enter__(self) -> "TrainingLog":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.draw(now=True)
+        self._bar.close()
+        if self._events:
+            self._events.close()
+
+    def _add_row(self, step: int, values: Dict[str, float]) -> None:
+        row = {"step": str(step), **{name: f"{value:.6g}" for name, value in values.items()}}
+        self._rows.append({column: row.get(column, "") for column in COLUMNS})
+        self._try("metrics.csv", self._write_last_row if self._on_disk else self._write_rows)
+        if self._events:
+            self._try("TensorBoard events", lambda: self._events.add(step, values))
+
+    def _write_rows(self) -> None:
+        with atomic_write(self._csv) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
-            writer.writerows(self.rows)
-        self.events = _summary_writer(summary_dir, step) if summary_dir else None
+            writer.writerows(self._rows)
+        self._on_disk = True
 
-    def add(self, step: int, **values: float) -> None:
-        """Append one row; a column that is not given stays empty."""
-        row = {"step": str(step), **{name: f"{value:.6g}" for name, value in values.items()}}
-        self.rows.append({column: row.get(column, "") for column in COLUMNS})
-        with open(self.csv, "a", newline="", encoding="utf-8") as file:
-            csv.DictWriter(file, COLUMNS).writerow(row)
-        if self.events:
-            for name, value in values.items():
-                self.events.add_scalar(name, value, step)
+    def _write_last_row(self) -> None:
+        self._on_disk = False  # half a row may be written; all of them are written again then
+        with open(self._csv, "a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, COLUMNS).writerow(self._rows[-1])
+        self._on_disk = True
 
-    def draw(self) -> None:
-        """Write loss.png: the loss, and the validation's PSNR where there is one."""
-        import matplotlib
+    def _try(self, what: str, write) -> None:
+        try:
+            if self.enabled:
+                write()
+        except OSError as error:
+            self.say(f"warning: {what} could not be written ({one_line(error)[:120]}); training goes on")
 
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
 
-        figure, axis = pyplot.subplots(figsize=(8, 4.5), dpi=100)
-        axis.plot(*self._curve("loss"), color="tab:blue", linewidth=1)
-        axis.set(xlabel="step", ylabel="loss", title="AECR-Net training")
-        axis.grid(alpha=0.3)
-        steps, psnr = self._curve("val_psnr")
-        if steps:
-            right = axis.twinx()
-            right.plot(steps, psnr, "o-", color="tab:orange", markersize=3)
-            right.set_ylabel("validation PSNR / dB", color="tab:orange")
-        figure.tight_layout()
-        with atomic_write(self.curve) as temporary:
-            figure.savefig(temporary)
-        pyplot.close(figure)
+class TimedBatches:
+    """Batches, with how fast they are trained on and how long the loop waits for them.
 
-    def _curve(self, column: str):
-        points = [(int(row["step"]), float(row[column])) for row in self.rows if row[column]]
-        return [step for step, _ in points], [value for _, value in points]
+    Use as a context; `end_step` after each step. The first step, which compiles the graph, is left out of the summary.
+    """
+
+    def __init__(self, batches: Iterator[Any], images_per_step: int):
+        self._batches, self._images_per_step = batches, images_per_step
+        self._step_started, self._steps, self._seconds, self._waited = None, 0, 0.0, 0.0
+
+    def __enter__(self) -> "TimedBatches":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._batches.close()
+
+    def __next__(self) -> Any:
+        asked = time.perf_counter()
+        self._step_started = self._step_started or asked
+        batch = next(self._batches)
+        self._waited += (time.perf_counter() - asked) * (self._steps > 0)
+        return batch
+
+    def end_step(self) -> float:
+        """Images a second in the step that ends."""
+        seconds = time.perf_counter() - self._step_started
+        self._seconds += seconds * (self._steps > 0)
+        self._steps, self._step_started = self._steps + 1, None
+        return self._images_per_step / seconds
+
+    def summary(self) -> str:
+        """Steps, speed and share of the time spent waiting for data, in words."""
+        if self._steps < 2:
+            return f"{self._steps} steps"
+        speed = self._images_per_step * (self._steps - 1) / self._seconds
+        return (f"{self._steps} steps at {speed:.2f} images/s; "
+                f"{self._waited / self._seconds:.2%} of the time was spent waiting for data")
 
 
 def _read(path: Path) -> List[Dict[str, str]]:
@@ -70,10 +144,33 @@ def _read(path: Path) -> List[Dict[str, str]]:
         return []
     with open(path, newline="", encoding="utf-8") as file:
         # a kill in the middle of a line leaves a short last row
-        return [row for row in csv.DictReader(file) if None not in row.values() and row["step"].isdecimal()]
+        return [row for row in csv.DictReader(file) if None not in row.values() and row.get("step", "").isdecimal()]
 
 
-def _summary_writer(folder: str, step: int):
-    from tensorboardX import SummaryWriter
+def _draw(rows: List[Dict[str, str]], path: PathLike) -> None:
+    """The loss, and the validation's PSNR where there is one."""
+    import matplotlib
 
-    return SummaryWriter(folder, purge_step=step or None)
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axis = pyplot.subplots(figsize=(8, 4.5), dpi=100)
+    axis.plot(*_column(rows, "loss"), color="tab:blue", linewidth=1)
+    axis.set(xlabel="step", ylabel="loss", title="AECR-Net training")
+    axis.grid(alpha=0.3)
+    steps, psnr = _column(rows, "val_psnr")
+    if steps:
+        right = axis.twinx()
+        right.plot(steps, psnr, "o-", color="tab:orange", markersize=3)
+        right.set_ylabel("validation PSNR / dB", color="tab:orange")
+    figure.tight_layout()
+    try:
+        with atomic_write(path) as temporary:
+            figure.savefig(temporary)
+    finally:
+        pyplot.close(figure)
+
+
+def _column(rows: List[Dict[str, str]], name: str):
+    points = [(int(row["step"]), float(row[name])) for row in rows if row[name]]
+    return [step for step, _ in points], [value for _, value in points]

@@ -1,0 +1,68 @@
+"""Scalars for TensorBoard."""
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from pathlib import Path
+from typing import Mapping
+
+from src.errors import UsageError
+from src.files import PathLike
+
+
+class EventFile:
+    """An events file in `folder`, written by the caller's own thread.
+
+    tensorboardX's SummaryWriter leaves that to a thread; when the disk is full the thread dies, and
+    its queue then stops the training for good.
+
+    Args:
+        first_step: TensorBoard drops what earlier files of the folder hold from this step on, the
+            steps of a killed run that are trained again.
+
+    Raises: UsageError if tensorboardX is not installed.
+    """
+
+    def __init__(self, folder: PathLike, first_step: int = 0):
+        try:
+            # after mindspore: the other way round, protobuf breaks its import
+            import mindspore  # noqa: F401
+            import tensorboardX  # noqa: F401
+        except ImportError:
+            raise UsageError("--summary_dir: needs the package tensorboardX (pip install tensorboardX)") from None
+        self._folder, self._first_step, self._file = Path(folder), first_step, None
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """Write scalars by name. Raises: OSError; the next call then starts another file."""
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        summary = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
+        try:
+            self._file = self._file or self._open()
+            self._file.write(Event(wall_time=time.time(), step=step, summary=summary).SerializeToString())
+            self._file.flush()
+        except OSError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file; what could be written of it stays."""
+        if self._file:
+            with contextlib.suppress(OSError):
+                self._file.close()
+        self._file = None
+
+    def _open(self):
+        from tensorboardX import RecordWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+        self._folder.mkdir(parents=True, exist_ok=True)
+        now = time.time()
+        file = RecordWriter(str(self._folder / f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}"))
+        file.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
+        if self._first_step:
+            start = SessionLog(status=SessionLog.START)
+            file.write(Event(wall_time=now, step=self._first_step, session_log=start).SerializeToString())
+        return file

@@ -1,0 +1,79 @@
+"""What train.py checks before anything slow starts: the values of its options, and that no earlier run is lost."""
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, List
+
+from src import config
+from src.errors import InputError, UsageError, one_line
+
+AT_LEAST = {
+    "seed": 0, "repeat": 1, "epochs": 1, "batch_size": 1, "accumulate": 1, "lr_min": 0, "lr_step": 1,
+    "warmup_steps": 0, "weight_decay": 0, "clip_norm": 0, "contra_lambda": 0, "test_every": 0, "test_images": 0,
+    "log_every": 0, "save_every": 0, "max_steps": 0, "cache_mb": 0, "num_parallel_workers": 1,
+}
+ABOVE_0 = ("lr", "epsilon", "loss_scale")
+BELOW_1 = ("betas", "ema_decay")
+MAX_SEED = 2**32 - 1  # numpy's
+
+
+def check(options: SimpleNamespace) -> None:
+    """Refuse values that no run could use. Raises: UsageError naming the flag, the rule and the value."""
+    for name, least in AT_LEAST.items():
+        _require(least <= getattr(options, name) < math.inf, options, name, f"must be at least {least}")
+    for name in ABOVE_0:
+        _require(0 < getattr(options, name) < math.inf, options, name, "must be above 0")
+    for name in BELOW_1:
+        _require(all(0 <= value < 1 for value in _as_list(getattr(options, name))), options, name,
+                 "must be from 0 to below 1")
+    _require(len(options.betas) == 2, options, "betas", "must be two numbers")
+    _require(options.seed <= MAX_SEED, options, "seed", f"must be at most {MAX_SEED}")
+    _require(options.lr_min <= options.lr, options, "lr_min", f"must be at most --lr {options.lr}")
+    _require(Path(options.filename).name == options.filename != "", options, "filename",
+             "must be a name without folders")
+    _check_model(options)
+
+
+def _check_model(options: SimpleNamespace) -> None:
+    """Rules between the arch, the device and the loss."""
+    on_cpu, paper = options.device_target == "CPU", options.arch == "paper"
+    _require(not on_cpu or options.amp_level in ("auto", "O0"), options, "amp_level",
+             "must be auto or O0 on CPU, which trains in float32 only")
+    _require(not paper or options.dcn_sampling == "exact", options, "dcn_sampling", "must be exact for --arch paper")
+    _require(paper or not options.freeze_deconv, options, "freeze_deconv",
+             "must be False for --arch gitee, which has no FastDeconv")
+    _require(paper or options.contra_lambda == 0 or 1 <= options.neg_num <= options.batch_size, options, "neg_num",
+             f"must be from 1 to --batch_size {options.batch_size}")
+
+
+def refuse_to_overwrite(options: SimpleNamespace) -> None:
+    """One folder holds one run: its checkpoints, metrics.csv and loss.png are neither replaced nor mixed with others'.
+
+    Raises: UsageError if `--ckpt_save_path` holds checkpoints and `--resume` is not set.
+    """
+    folder = Path(options.ckpt_save_path)
+    found = [*folder.glob("*_last.ckpt"), *folder.glob("*_best.ckpt")]
+    if found and not options.resume:
+        raise UsageError(f"--ckpt_save_path {folder}: holds {found[0].name} of an earlier run; --resume goes on "
+                         f"with it, another folder starts a new run")
+
+
+def save(options: SimpleNamespace) -> None:
+    """Write the resolved options beside the checkpoints. Raises: InputError if that fails."""
+    path = Path(options.ckpt_save_path) / f"{options.filename}.yaml"
+    try:
+        config.save(options, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or one_line(error)})") from None
+
+
+def _require(fulfilled: bool, options: SimpleNamespace, name: str, rule: str) -> None:
+    if not fulfilled:
+        value = " ".join(map(str, _as_list(getattr(options, name))))
+        raise UsageError(f"--{name} {rule}, not {value or 'empty'}")
+
+
+def _as_list(value: Any) -> List[Any]:
+    return value if isinstance(value, list) else [value]

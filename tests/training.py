@@ -1,0 +1,84 @@
+"""What the tests of train.py share: training pairs, a small network in place of AECR-Net's, child processes."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from mindspore import Tensor, nn
+
+from golden.seeded import image, seeded
+from src import build
+from src.checkpoint import load_checkpoint
+from src.images import write_image
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PYTHONUNBUFFERED": "1"}
+
+
+def write_pairs(root, count=6):
+    """Pairs 0 .. count - 1 of 40x56 px, in the layout `Pairs`. Returns: root."""
+    for kind in ("hazy", "clear"):
+        (root / kind).mkdir(parents=True)
+    for index in range(count):
+        clear = np.round(image(index, (1, 3, 40, 56), 255)[0].transpose(1, 2, 0)).astype(np.uint8)
+        write_image(root / "clear" / f"{index}.png", clear)
+        write_image(root / "hazy" / f"{index}.png", clear // 2 + 100)
+    return root
+
+
+def flags(data, folder, *more):
+    """The command line of a run of six steps in two epochs, that logs every step."""
+    return [f"--dir_data={data}", "--data_train=Pairs", f"--ckpt_save_path={folder}", "--filename=run",
+            "--patch_size=16", "--batch_size=2", "--contra_lambda=0", "--epochs=2", "--lr=0.001", "--log_every=1",
+            *more]
+
+
+class SmallNet(nn.Cell):
+    """Two convolutions with what train.py needs of a network; compiles in a moment."""
+
+    def __init__(self, arch="gitee", dcn_sampling="exact"):
+        super().__init__()
+        self.arch, self.dcn_sampling = arch, dcn_sampling
+        self.first = nn.Conv2d(3, 4, 3, has_bias=True)
+        self.second = nn.Conv2d(4, 3, 3)
+        for parameter in self.get_parameters():
+            parameter.set_data(Tensor(seeded(parameter.name, parameter.shape, 0.5)))
+
+    def construct(self, x):
+        return self.second(nn.ReLU()(self.first(x)))
+
+
+def use_small_net(setattr=setattr):
+    """Let train.py train a SmallNet, of the arch asked for."""
+    setattr(build, "Dehaze", SmallNet)
+
+
+def run_child(code, *arguments, timeout=300):
+    """Run Python code in a process of its own, with the tests' folder on its path."""
+    return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], env=ENVIRONMENT, cwd=ROOT,
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+
+
+def checkpoint(path):
+    """Parameters as arrays, and the description."""
+    parameters, description = load_checkpoint(path)
+    return {name: value.asnumpy() for name, value in parameters.items()}, description
+
+
+def assert_same_checkpoint(path, other):
+    """All parameters bit for bit, and the descriptions."""
+    (found, found_facts), (expected, expected_facts) = checkpoint(path), checkpoint(other)
+    assert found.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    assert found_facts == expected_facts
+
+
+def metrics(folder):
+    """Rows of metrics.csv without the speed, which is another one each time."""
+    lines = (Path(folder) / "metrics.csv").read_text().splitlines()
+    speed = lines[0].split(",").index("images_per_s")
+    return [[value for column, value in enumerate(line.split(",")) if column != speed] for line in lines]
