@@ -1,0 +1,205 @@
+"""A MINDIR of MindSpore 2.8 in the form that MindSpore Lite 2.0.0 reads.
+
+MindSpore 2.8 writes MINDIR version 3, in which the arguments of an operator (axis, keep_dims, masks ...)
+are inputs of its node. Lite 2.0.0, the newest Lite that PyPI has, reads version 1, in which they are
+attributes of the operator. A Lite of the same release as MindSpore needs none of this.
+"""
+from __future__ import annotations
+
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+# importing mindspore chooses the protobuf implementation that its message classes need
+from mindspore.train.mind_ir_pb2 import AttributeProto, ModelProto, NodeProto, PrimitiveProto
+
+from src.errors import InputError
+from src.files import PathLike, atomic_write
+
+VERSION_2_8 = 3
+VERSION_LITE_2_0 = 1
+ANY = None  # a Rule for any number of inputs
+DROPPED = ""  # an argument that Lite 2.0.0 works out itself
+
+
+class Rule(NamedTuple):
+    """How an operator of version 3 is written in version 1."""
+
+    inputs: Optional[int]  # so many of the first inputs stay inputs
+    attributes: Tuple[str, ...] = ()  # names under which the others become attributes
+    name: str = ""  # the operator's name in version 1, where it differs
+    flags: Tuple[str, ...] = ()  # attributes that version 1 wants besides, all false
+
+
+def _rules(inputs: Optional[int], names: str) -> Dict[str, Rule]:
+    return {name: Rule(inputs) for name in names.split()}
+
+
+# Every entry is run in MindSpore Lite and compared with MindSpore by tests/test_lite.py. What is not here may load and
+# be wrong: Lite 2.0.0 passes ReduceMax's input on as it is.
+RULES: Dict[str, Rule] = {
+    **_rules(1, "Abs Exp Floor OnesLike Pad ReLU Sigmoid Sqrt Square Tanh ZerosLike"),
+    **_rules(2, "Add Cast Conv2D Div ExpandDims GatherNd Maximum Minimum Mul Reshape Sub Transpose TupleGetItem"),
+    **_rules(ANY, "MakeTuple"),
+    "BiasAdd": Rule(2, ("format",)),
+    "Concat": Rule(1, ("axis",)),
+    "Conv2DTranspose": Rule(2, (DROPPED,)),
+    "CumSum": Rule(2, ("exclusive", "reverse")),
+    "Gather": Rule(3, ("batch_dims",)),
+    "MatMul": Rule(2, ("transpose_a", "transpose_b")),
+    "MatMulExt": Rule(2, name="MatMul", flags=("transpose_a", "transpose_b")),
+    "ReduceMean": Rule(2, ("keep_dims",)),
+    "ReduceSum": Rule(2, ("keep_dims", "skip_mode")),
+    "Split": Rule(1, ("axis", "output_num")),
+    "StridedSlice": Rule(4, ("begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask")),
+}
+FORMATS = {0: b"NCHW", 1: b"NHWC"}  # BiasAdd's argument and attribute
+
+
+def rewrite_for_lite20(mindir_in: PathLike, mindir_out: PathLike) -> None:
+    """Write the MINDIR `mindir_in` of MindSpore 2.8 as `mindir_out` for MindSpore Lite 2.0.0.
+
+    Weights, input, output and what is computed stay the same.
+
+    Raises: InputError if `mindir_in` cannot be read, is of another version, or needs an operator
+    that is not in `RULES`; `mindir_out` is then left as it was.
+    """
+    model = _read(mindir_in)
+    try:
+        _rewrite(model)
+    except InputError as error:
+        raise InputError(f"{mindir_in}: {error}") from None
+    try:
+        with atomic_write(mindir_out) as temporary:
+            temporary.write_bytes(model.SerializeToString())
+    except OSError as error:
+        raise InputError(f"{mindir_out}: cannot be written ({error.strerror})") from None
+
+
+def _read(path: PathLike) -> ModelProto:
+    model = ModelProto()
+    try:
+        with open(path, "rb") as file:
+            model.ParseFromString(file.read())
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except Exception:  # DecodeError, or whatever else protobuf's Python implementation raises on garbage
+        raise InputError(f"{path}: not a MINDIR file, or cut off") from None
+    if not model.graph.node:
+        raise InputError(f"{path}: not a MINDIR file, or cut off")
+    if model.mind_ir_version != VERSION_2_8:
+        raise InputError(
+            f"{path}: MINDIR version {model.mind_ir_version}, only version {VERSION_2_8} (MindSpore 2.8) can be rewritten")
+    return model
+
+
+def _rewrite(model: ModelProto) -> None:
+    if model.functions:
+        raise InputError("has control flow (more than one graph), which the rewriter for MindSpore Lite 2.0.0 does not know")
+    _bypass_side_effects(model)
+    _check_start(model)
+    constants = {node.output[0]: node.attribute[0] for node in model.graph.node if node.op_type == "Constant"}
+    primitives = {f"REF::{primitive.name}": primitive for primitive in model.primitives}
+    rewritten: Dict[Tuple[str, ...], PrimitiveProto] = {}
+    needed = {output.name for output in model.graph.output}
+    kept: List[NodeProto] = []
+    # from the outputs backwards: what only computes dropped arguments is never reached
+    for node in reversed(model.graph.node):
+        if needed.isdisjoint(node.output):
+            continue
+        if node.op_type != "Constant":
+            _rewrite_node(node, primitives, constants, rewritten)
+        needed.update(node.input)
+        kept.append(node)
+    kept.reverse()
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+    del model.primitives[:]
+    model.primitives.extend(rewritten.values())
+    model.mind_ir_version = VERSION_LITE_2_0
+
+
+def _bypass_side_effects(model: ModelProto) -> None:
+    """Let readers of Load and Depend read what these pass on; an exported network changes no parameter."""
+    operators = {f"REF::{primitive.name}": primitive.op_type for primitive in model.primitives}
+    passed_on: Dict[str, str] = {}
+    for node in model.graph.node:
+        inputs = [passed_on.get(name, name) for name in node.input]
+        del node.input[:]
+        node.input.extend(inputs)
+        if operators.get(node.op_type) in ("Load", "Depend"):
+            passed_on[node.output[0]] = inputs[0]
+    for output in model.graph.output:
+        output.name = passed_on.get(output.name, output.name)
+
+
+def _check_start(model: ModelProto) -> None:
+    """Refuse a graph of open size that does not start with convolutions, if it has reductions that keep their axes.
+
+    Lite 2.0.0 takes such a reduction for superfluous, and drops it, where the shapes before and after it
+    look alike, and to it all open sides do. Behind a convolution of open size it knows no shapes.
+    """
+    operators = {f"REF::{primitive.name}": primitive.op_type for primitive in model.primitives}
+    used = [operators.get(node.op_type, "") for node in model.graph.node]
+    inputs = {value.name for value in model.graph.input}
+    is_open = any(side < 0 for value in model.graph.input for tensor in value.tensor for side in tensor.dims)
+    if not is_open or not any(RULES[name].attributes[:1] == ("keep_dims",) for name in used if name in RULES):
+        return
+    for node, name in zip(model.graph.node, used):
+        if inputs.intersection(node.input) and name != "Conv2D":
+            raise InputError(f"operator {name} ({node.domain}) reads the input; in a graph of open size with reductions "
+                             "MindSpore Lite 2.0.0 needs convolutions there")
+
+
+def _rewrite_node(
+    node: NodeProto,
+    primitives: Dict[str, PrimitiveProto],
+    constants: Dict[str, AttributeProto],
+    rewritten: Dict[Tuple[str, ...], PrimitiveProto],
+) -> None:
+    """Turn the arguments of `node` into attributes of a primitive that nodes with equal arguments share."""
+    primitive = primitives.get(node.op_type)
+    operator = primitive.op_type if primitive else node.op_type
+    rule = RULES.get(operator)
+    if rule is None:
+        raise InputError(f"operator {operator} ({node.domain}) is not in the table for MindSpore Lite 2.0.0")
+    arguments = () if rule.inputs is ANY else tuple(node.input[rule.inputs:])
+    if len(arguments) != len(rule.attributes) or len(node.input) < (rule.inputs or 0):
+        raise InputError(f"operator {operator} ({node.domain}) has {len(node.input)} inputs, "
+                         f"the table for MindSpore Lite 2.0.0 expects {(rule.inputs or 0) + len(rule.attributes)}")
+    key = (node.op_type, *arguments)
+    if key not in rewritten:
+        rewritten[key] = _primitive_of_version_1(primitive, rule, len(rewritten))
+        for name, argument in zip(rule.attributes, arguments):
+            if name != DROPPED:
+                _add_attribute(rewritten[key], name, argument, constants)
+    node.op_type = f"REF::{rewritten[key].name}"
+    if arguments:
+        del node.input[rule.inputs:]
+
+
+def _primitive_of_version_1(primitive: PrimitiveProto, rule: Rule, number: int) -> PrimitiveProto:
+    result = PrimitiveProto()
+    result.CopyFrom(primitive)
+    result.op_type = rule.name or primitive.op_type
+    result.name = f"{result.op_type}:{number}"
+    result.prim_type = PrimitiveProto.PRIMITIVE
+    for attribute in result.attribute:
+        if attribute.name == "pad_list" and any(value.ints[:] == [-1] for value in attribute.values):
+            # not known before the size is: Lite works it out from pad_mode, but checks that it is not negative
+            for value in attribute.values:
+                value.ints[:] = [0]
+    for flag in rule.flags:
+        result.attribute.add(name=flag, type=AttributeProto.BOOL, i=0)
+    return result
+
+
+def _add_attribute(primitive: PrimitiveProto, name: str, argument: str, constants: Dict[str, AttributeProto]) -> None:
+    constant = constants.get(argument)
+    if constant is None:
+        raise InputError(f"argument {name} of operator {primitive.op_type} is computed, "
+                         "MindSpore Lite 2.0.0 wants a constant")
+    attribute = primitive.attribute.add()
+    if name == "format":
+        attribute.type, attribute.s = AttributeProto.STRING, FORMATS[constant.i]
+    else:
+        attribute.CopyFrom(constant)
+    attribute.name = name
