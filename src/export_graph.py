@@ -88,7 +88,7 @@ class DeformConvGraph(nn.Cell):
         self.pad = ops.Pad(((0, 0), (self.margin,) * 2, (self.margin,) * 2, (0, 0)))
         tap_row, tap_column = np.divmod(np.arange(TAPS), 3)
         self.tap_row, self.tap_column = _constant(tap_row), _constant(tap_column)
-        self.maximum = ops.ReduceMax(keep_dims=True)
+        self.sum = ops.ReduceSum(keep_dims=True)
         # tensors, since MindSpore 2.8 writes tensor * number as an operator of its own that Lite lacks
         self.three, self.taps = Tensor(3.0, mstype.float32), Tensor(TAPS, mstype.int32)
 
@@ -96,7 +96,7 @@ class DeformConvGraph(nn.Cell):
         c_out, c_in = weight.shape[:2]
         ones = ops.ones_like(mask[:, :1])
         row, column = ops.cumsum(ones, 2) - 1.0, ops.cumsum(ones, 3) - 1.0
-        h, w = self.maximum(row, (2, 3)) + 1.0, self.maximum(column, (2, 3)) + 1.0
+        h, w = self.sum(ones[:, :, :, :1], (2, 3)), self.sum(ones[:, :, :1], (2, 3))
         place = (row.reshape(-1, 1), column.reshape(-1, 1), h.reshape(1, 1), w.reshape(1, 1))
         offset = ops.transpose(offset, (0, 2, 3, 1)).reshape(-1, 2 * TAPS)
         mask = ops.transpose(mask, (0, 2, 3, 1)).reshape(-1, TAPS)
