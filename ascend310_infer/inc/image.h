@@ -19,6 +19,8 @@ struct Image {
   int width = 0;
   std::vector<std::uint8_t> rgb;    // height * width * 3
   std::vector<std::uint8_t> alpha;  // height * width, or empty
+  bool is_grey = false;             // written as grey again
+  std::vector<std::uint8_t> icc_profile;  // what the RGB values mean; empty: sRGB
 
   std::size_t pixels() const { return static_cast<std::size_t>(height) * static_cast<std::size_t>(width); }
 };
@@ -27,7 +29,7 @@ struct Image {
 // 16 bits scaled to 8, CMYK converted. Throws InputError naming the file if it is missing, broken or too large.
 Image ReadImage(const std::string& path);
 
-// Writes RGB or RGBA under a temporary name in the same folder and renames, so that no half file ever has the name.
+// Writes the image, its alpha and profile under a temporary name in the same folder and renames, so that no half file ever has the name.
 // Throws InputError naming the file.
 void WritePng(const std::string& path, const Image& image);
 

@@ -19,8 +19,8 @@ struct Options {
   std::string device_target = "CPU";
   int device_id = 0;
   int threads = 2;
-  int tile = 0;  // pixels; 0: whole image
-  int overlap = 32;
+  int tile = 0;  // pixels; 0: automatic, -1: whole images
+  int overlap = 64;
   bool benchmark = false;
   bool help = false;
 };

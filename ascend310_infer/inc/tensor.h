@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "image.h"
+#include "tiling.h"
 
 namespace aecrnet {
 
@@ -28,13 +29,15 @@ struct Tensor {
   }
 };
 
-// Levels 0..255 -> 0..top, padded at the right and bottom to height x width by reflection that does not repeat the
-// edge (numpy's "reflect"), as often as it takes.
-Tensor ToTensor(const Image& image, float top, int height, int width);
+// A part of the image, levels 0..255 -> 0..top. Beyond the right and bottom edge it goes on by reflection that does
+// not repeat the edge (numpy's "reflect"), as often as it takes.
+Tensor ToTensor(const Image& image, float top, Window rows, Window columns);
 
-// Clips to 0..top, scales to 0..255 and rounds half to even; only the top left part of image's size is used. Writes
-// image.rgb and leaves alpha. NaN becomes 0.
-void ToImage(const Tensor& tensor, float top, Image* image);
+// Clips the model's 0..top and scales it to 0..255. NaN becomes 0.
+void ClipAndScale(float top, Tensor* tensor);
+
+// Rounds 0..255 half to even into image->rgb; only the top left part of image's size is used.
+void Round(const Tensor& tensor, Image* image);
 
 }  // namespace aecrnet
 

@@ -1,26 +1,28 @@
-// Large images in overlapping tiles with blended seams.
+// Large images in overlapping tiles with blended seams, as src/tiles.py cuts and blends them.
 #ifndef AECRNET_INC_TILING_H_
 #define AECRNET_INC_TILING_H_
 
-#include <functional>
 #include <vector>
-
-#include "tensor.h"
 
 namespace aecrnet {
 
-// First pixel of every tile along one side: steps of tile - overlap, the last tile moved back to end with the image.
-// One tile at 0 where size <= tile.
-std::vector<int> TileStarts(int size, int tile, int overlap);
+constexpr int kAlign = 4;  // the network halves twice: tiles that start elsewhere would see another sampling grid
 
-// Weight of each pixel of a tile along one side: rises in overlap + 1 steps from both ends to 1.
-std::vector<float> BlendWeights(int tile, int overlap);
+// Pixels start..stop-1 of one side of an image.
+struct Window {
+  int start = 0;
+  int stop = 0;
+  int length() const { return stop - start; }
+  bool operator==(const Window& other) const { return start == other.start && stop == other.stop; }
+};
 
-// Runs `run` on tiles of tile_height x tile_width (smaller where the image is) and returns the weighted mean of the
-// results. Memory beside image and result is that of one tile. The network's channel attention takes its mean over a
-// tile instead of the image, so a tiled result differs a little from a whole one.
-Tensor RunTiled(const Tensor& image, int tile_height, int tile_width, int overlap,
-                const std::function<Tensor(const Tensor&)>& run);
+// The fewest windows of one length that cover `size` and share at least `overlap` pixels with their neighbours: their
+// length at most `tile`, or exactly `tile` where `is_fixed`. Starts and lengths are multiples of 4, the last window
+// stops at `size`. size and tile are multiples of 4, overlap < tile; size >= tile where is_fixed.
+std::vector<Window> Windows(int size, int tile, int overlap, bool is_fixed);
+
+// Weights of the windows' pixels: linear where neighbours overlap, and 1 in sum everywhere.
+std::vector<std::vector<float>> Ramps(const std::vector<Window>& windows);
 
 }  // namespace aecrnet
 

@@ -1,6 +1,7 @@
 #include "dehaze.h"
 
 #include <algorithm>
+#include <limits>
 #include <string>
 
 #include "error.h"
@@ -14,11 +15,39 @@ int RoundUp(int size, int multiple) { return (size + multiple - 1) / multiple * 
 void CheckFixedTile(const Sidecar& sidecar, const Image& image, int overlap) {
   const bool fits = image.height <= sidecar.height && image.width <= sidecar.width;
   const int shorter = std::min(sidecar.height, sidecar.width);
-  if (fits || (shorter >= kReceptiveField && overlap <= shorter / 2)) return;
+  if (fits || (shorter >= kReceptiveField && overlap <= shorter - kMinSide)) return;
   throw InputError("image of " + std::to_string(image.width) + "x" + std::to_string(image.height) +
                    " is larger than the model's " + std::to_string(sidecar.width) + "x" +
                    std::to_string(sidecar.height) + ", which is too small for tiles (at least " +
-                   std::to_string(kReceptiveField) + " and twice the overlap)");
+                   std::to_string(kReceptiveField) + ", and the overlap and " + std::to_string(kMinSide) + ")");
+}
+
+int LongestSide(const Image& image, int tile) {
+  if (tile == kWholeImage || (tile == 0 && image.pixels() <= kAutoTilePixels)) return std::numeric_limits<int>::max();
+  return tile == 0 ? kAutoTile : tile;
+}
+
+// The weighted sum of the windows' results, in 0..255.
+Tensor RestoreWindows(Model* model, float top, const Image& image, const std::vector<Window>& rows,
+                      const std::vector<Window>& columns) {
+  const std::vector<std::vector<float>> row_weights = Ramps(rows);
+  const std::vector<std::vector<float>> column_weights = Ramps(columns);
+  Tensor sum(rows.back().stop, columns.back().stop);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    for (std::size_t j = 0; j < columns.size(); ++j) {
+      Tensor part = model->Run(ToTensor(image, top, rows[i], columns[j]));
+      ClipAndScale(top, &part);
+      for (int c = 0; c < 3; ++c) {
+        for (int y = 0; y < part.height; ++y) {
+          const float* from = part.row(c, y);
+          float* to = sum.row(c, rows[i].start + y) + columns[j].start;
+          const float row_weight = row_weights[i][static_cast<std::size_t>(y)];
+          for (std::size_t x = 0; x < column_weights[j].size(); ++x) to[x] += from[x] * (row_weight * column_weights[j][x]);
+        }
+      }
+    }
+  }
+  return sum;
 }
 
 }  // namespace
@@ -26,8 +55,8 @@ void CheckFixedTile(const Sidecar& sidecar, const Image& image, int overlap) {
 Image Dehaze(Model* model, const Sidecar& sidecar, const Image& image, int tile, int overlap) {
   int height = RoundUp(image.height, sidecar.multiple_of);
   int width = RoundUp(image.width, sidecar.multiple_of);
-  int tile_height = tile == 0 ? height : tile;
-  int tile_width = tile == 0 ? width : tile;
+  int tile_height = LongestSide(image, tile);
+  int tile_width = tile_height;
   if (!sidecar.is_dynamic()) {
     CheckFixedTile(sidecar, image, overlap);
     height = std::max(height, sidecar.height);
@@ -35,10 +64,11 @@ Image Dehaze(Model* model, const Sidecar& sidecar, const Image& image, int tile,
     tile_height = sidecar.height;
     tile_width = sidecar.width;
   }
+  const bool is_fixed = !sidecar.is_dynamic();
+  const Tensor restored = RestoreWindows(model, sidecar.top, image, Windows(height, tile_height, overlap, is_fixed),
+                                         Windows(width, tile_width, overlap, is_fixed));
   Image result = image;
-  const Tensor input = ToTensor(image, sidecar.top, height, width);
-  const auto run = [model](const Tensor& part) { return model->Run(part); };
-  ToImage(RunTiled(input, tile_height, tile_width, overlap, run), sidecar.top, &result);
+  Round(restored, &result);
   return result;
 }
 

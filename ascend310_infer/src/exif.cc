@@ -58,6 +58,8 @@ Image Upright(Image image, int orientation) {
   const bool mirror_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
   const bool mirror_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
   Image result;
+  result.is_grey = image.is_grey;
+  result.icc_profile = std::move(image.icc_profile);
   result.height = transposed ? image.width : image.height;
   result.width = transposed ? image.height : image.width;
   result.rgb.resize(image.rgb.size());

@@ -2,6 +2,7 @@
 #include <csetjmp>
 #include <cstddef>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 #include <jpeglib.h>
@@ -38,7 +39,10 @@ struct Decoder {
     errors.base.emit_message = Warn;
     errors.message[0] = '\0';
   }
-  ~Decoder() { jpeg_destroy_decompress(&info); }
+  ~Decoder() {
+    jpeg_destroy_decompress(&info);
+    std::free(icc_profile);
+  }
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;
 
@@ -46,6 +50,8 @@ struct Decoder {
   Errors errors{};
   Image image;
   std::vector<std::uint8_t> line;
+  JOCTET* icc_profile = nullptr;  // libjpeg allocates it
+  unsigned int icc_size = 0;
   int orientation = 1;
   bool too_large = false;
 };
@@ -74,7 +80,8 @@ bool Decode(Decoder* decoder, const std::uint8_t* data, unsigned long size) {
   jpeg_decompress_struct* info = &decoder->info;
   if (setjmp(decoder->errors.jump) != 0) return false;
   jpeg_create_decompress(info);
-  jpeg_save_markers(info, JPEG_APP0 + 1, 0xFFFF);
+  jpeg_save_markers(info, JPEG_APP0 + 1, 0xFFFF);  // EXIF
+  jpeg_save_markers(info, JPEG_APP0 + 2, 0xFFFF);  // colour profile
   jpeg_mem_src(info, data, size);
   jpeg_read_header(info, TRUE);
   if (std::uint64_t{info->image_height} * info->image_width > kMaxPixels) {
@@ -96,6 +103,8 @@ bool Decode(Decoder* decoder, const std::uint8_t* data, unsigned long size) {
     for (std::size_t x = 0; is_cmyk && x < info->output_width; ++x) CmykToRgb(line + x * 4, to + x * 3);
   }
   decoder->orientation = Orientation(*info);
+  image->is_grey = info->jpeg_color_space == JCS_GRAYSCALE;
+  if (info->num_components == 3) jpeg_read_icc_profile(info, &decoder->icc_profile, &decoder->icc_size);
   jpeg_finish_decompress(info);
   return true;
 }
@@ -108,6 +117,7 @@ Image DecodeJpeg(const std::vector<std::uint8_t>& file) {
     if (decoder.too_large) throw InputError("more than " + std::to_string(kMaxPixels) + " pixels");
     throw InputError(std::string("broken JPEG: ") + decoder.errors.message);
   }
+  decoder.image.icc_profile.assign(decoder.icc_profile, decoder.icc_profile + decoder.icc_size);
   return Upright(std::move(decoder.image), decoder.orientation);
 }
 

@@ -5,13 +5,15 @@
 #include <map>
 #include <set>
 
+#include "dehaze.h"
 #include "error.h"
+#include "image.h"
+#include "tiling.h"
 
 namespace aecrnet {
 namespace {
 
-constexpr int kSizeStep = 4;  // the network halves the size twice
-constexpr int kMinTile = (kReceptiveField + kSizeStep - 1) / kSizeStep * kSizeStep;
+constexpr int kMinTile = (kReceptiveField + kAlign - 1) / kAlign * kAlign;
 
 int ToInteger(const std::string& flag, const std::string& value, int low, int high) {
   int number = 0;
@@ -25,19 +27,19 @@ int ToInteger(const std::string& flag, const std::string& value, int low, int hi
 }
 
 void CheckTile(const Options& options) {
-  if (options.tile != 0 && options.tile < kMinTile) {
+  const bool is_given = options.tile != 0 && options.tile != kWholeImage;
+  if (is_given && options.tile < kMinTile) {
     throw UsageError("--tile: must be at least " + std::to_string(kMinTile) + " (a pixel depends on " +
-                     std::to_string(kReceptiveField) + " pixels across), not " + std::to_string(options.tile));
+                     std::to_string(kReceptiveField) + " pixels across), 0 (automatic) or -1 (never), not " +
+                     std::to_string(options.tile));
   }
-  if (options.tile % kSizeStep != 0) {
+  if (is_given && options.tile % kAlign != 0) {
     throw UsageError("--tile: must be a multiple of 4, not " + std::to_string(options.tile));
   }
-  if (options.overlap % kSizeStep != 0) {
-    throw UsageError("--overlap: must be a multiple of 4, not " + std::to_string(options.overlap));
-  }
-  if (options.tile != 0 && options.overlap > options.tile / 2) {
-    throw UsageError("--overlap: must be at most half of --tile " + std::to_string(options.tile) + ", not " +
-                     std::to_string(options.overlap));
+  const int tile = is_given ? options.tile : kAutoTile;
+  if (options.overlap > tile - kMinSide) {
+    throw UsageError("--overlap: must be at most " + std::to_string(tile - kMinSide) + " for tiles of " +
+                     std::to_string(tile) + ", not " + std::to_string(options.overlap));
   }
 }
 
@@ -62,7 +64,7 @@ Options ParseOptions(const std::vector<std::string>& arguments) {
       {"--device_target", [&](const auto&, const auto& value) { options.device_target = value; }},
       {"--device_id", [&](const auto& flag, const auto& value) { options.device_id = ToInteger(flag, value, 0, 4095); }},
       {"--threads", [&](const auto& flag, const auto& value) { options.threads = ToInteger(flag, value, 1, 1024); }},
-      {"--tile", [&](const auto& flag, const auto& value) { options.tile = ToInteger(flag, value, 0, kMany); }},
+      {"--tile", [&](const auto& flag, const auto& value) { options.tile = ToInteger(flag, value, -1, kMany); }},
       {"--overlap", [&](const auto& flag, const auto& value) { options.overlap = ToInteger(flag, value, 0, kMany); }},
   };
   std::set<std::string> seen;
@@ -102,10 +104,11 @@ std::string Usage() {
          "  --device_target CPU       CPU or Ascend310\n"
          "  --device_id 0             which Ascend card\n"
          "  --threads 2               processor threads\n"
-         "  --tile 0                  work in tiles of so many pixels a side (a multiple of 4, from " +
+         "  --tile 0                  longest side of what the network sees at once, in pixels: a multiple of 4 from " +
          std::to_string(kMinTile) +
-         "); 0: whole images\n"
-         "  --overlap 32              pixels that neighbouring tiles share and blend (a multiple of 4)\n"
+         "\n"
+         "                            on; 0: tiles of 512 for images above 1 megapixel; -1: whole images\n"
+         "  --overlap 64              pixels that neighbouring tiles share and blend over, at least\n"
          "  --benchmark               run every image once to warm up and ten times measured; --output may be left out\n"
          "\n"
          "Exit code: 0 all images done, 1 a file, model or device cannot be used, 2 wrong arguments.\n";

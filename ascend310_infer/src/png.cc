@@ -1,12 +1,8 @@
 // PNG through libpng, with Pillow's rules for what is not 8-bit RGB.
 #include <csetjmp>
-#include <cstdio>
 #include <cstring>
-#include <filesystem>
-#include <system_error>
 
 #include <png.h>
-#include <unistd.h>
 
 #include "error.h"
 #include "exif.h"
@@ -36,7 +32,9 @@ struct Decoder {
   std::uint32_t height = 0;
   std::uint32_t width = 0;
   std::size_t samples = 0;  // a pixel's, after libpng's transformations
+  bool is_grey = false;
   bool is_grey16 = false;
+  bool is_palette = false;
   bool is_complete = false;
   bool too_large = false;
 };
@@ -60,11 +58,13 @@ void SetTransformations(Decoder* decoder) {
   png_structp png = decoder->png;
   const int bits = png_get_bit_depth(png, decoder->info);
   const int type = png_get_color_type(png, decoder->info);
+  decoder->is_grey = (type & PNG_COLOR_MASK_COLOR) == 0;
   decoder->is_grey16 = bits == 16 && type == PNG_COLOR_TYPE_GRAY;
+  decoder->is_palette = type == PNG_COLOR_TYPE_PALETTE;
   if (!decoder->is_grey16) {
     png_set_expand(png);
     if (bits == 16) png_set_strip_16(png);
-    if ((type & PNG_COLOR_MASK_COLOR) == 0) png_set_gray_to_rgb(png);
+    if (decoder->is_grey) png_set_gray_to_rgb(png);
   }
   png_set_interlace_handling(png);
   png_read_update_info(png, decoder->info);
@@ -97,10 +97,20 @@ bool Decode(Decoder* decoder) {
   return true;
 }
 
+std::vector<std::uint8_t> Profile(const Decoder& decoder) {
+  png_charp name = nullptr;
+  int compression = 0;
+  png_bytep data = nullptr;
+  png_uint_32 size = 0;
+  if (png_get_iCCP(decoder.png, decoder.info, &name, &compression, &data, &size) == 0) return {};
+  return {data, data + size};
+}
+
 Image ToImage(const Decoder& decoder) {
   Image image;
   image.height = static_cast<int>(decoder.height);
   image.width = static_cast<int>(decoder.width);
+  image.is_grey = decoder.is_grey;
   image.rgb.resize(image.pixels() * 3);
   if (decoder.samples == 4) image.alpha.resize(image.pixels());
   for (std::size_t i = 0; i < image.pixels(); ++i) {
@@ -113,6 +123,7 @@ Image ToImage(const Decoder& decoder) {
       if (decoder.samples == 4) image.alpha[i] = from[3];
     }
   }
+  if (!decoder.is_grey && !decoder.is_palette) image.icc_profile = Profile(decoder);
   return image;
 }
 
@@ -132,35 +143,6 @@ Image DecodePng(const std::vector<std::uint8_t>& file) {
     throw InputError("broken PNG: " + (decoder.message.empty() ? "out of memory" : decoder.message));
   }
   return Upright(ToImage(decoder), Orientation(decoder));
-}
-
-void WritePng(const std::string& path, const Image& image) {
-  const std::filesystem::path target(path);
-  const std::filesystem::path temporary =
-      target.parent_path() / ("." + target.stem().string() + "." + std::to_string(getpid()) + ".tmp.png");
-  const std::vector<std::uint8_t>* pixels = &image.rgb;
-  std::vector<std::uint8_t> rgba;
-  if (!image.alpha.empty()) {
-    rgba.resize(image.pixels() * 4);
-    for (std::size_t i = 0; i < image.pixels(); ++i) {
-      std::memcpy(&rgba[i * 4], &image.rgb[i * 3], 3);
-      rgba[i * 4 + 3] = image.alpha[i];
-    }
-    pixels = &rgba;
-  }
-  png_image header{};
-  header.version = PNG_IMAGE_VERSION;
-  header.width = static_cast<png_uint_32>(image.width);
-  header.height = static_cast<png_uint_32>(image.height);
-  header.format = image.alpha.empty() ? PNG_FORMAT_RGB : PNG_FORMAT_RGBA;
-  const bool written = png_image_write_to_file(&header, temporary.c_str(), 0, pixels->data(), 0, nullptr) != 0;
-  std::error_code failed;
-  if (written) std::filesystem::rename(temporary, target, failed);
-  if (!written || failed) {
-    std::error_code ignored;
-    std::filesystem::remove(temporary, ignored);
-    throw InputError(path + ": cannot be written (" + (written ? failed.message() : header.message) + ")");
-  }
 }
 
 }  // namespace aecrnet

@@ -1,5 +1,6 @@
 #include "tensor.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace aecrnet {
@@ -15,29 +16,34 @@ int Reflected(int position, int size) {
 
 }  // namespace
 
-Tensor ToTensor(const Image& image, float top, int height, int width) {
-  Tensor tensor(height, width);
-  const float scale = top / 255.0F;
-  for (int y = 0; y < height; ++y) {
-    const std::size_t from_row = static_cast<std::size_t>(Reflected(y, image.height)) * static_cast<std::size_t>(image.width);
-    for (int x = 0; x < width; ++x) {
-      const std::size_t from = (from_row + static_cast<std::size_t>(Reflected(x, image.width))) * 3;
-      for (int c = 0; c < 3; ++c) tensor.row(c, y)[x] = static_cast<float>(image.rgb[from + static_cast<std::size_t>(c)]) * scale;
+Tensor ToTensor(const Image& image, float top, Window rows, Window columns) {
+  Tensor tensor(rows.length(), columns.length());
+  const double scale = double{top} / 255.0;
+  const auto width = static_cast<std::size_t>(image.width);
+  for (int y = 0; y < tensor.height; ++y) {
+    const std::size_t from_row = static_cast<std::size_t>(Reflected(rows.start + y, image.height)) * width;
+    for (int x = 0; x < tensor.width; ++x) {
+      const auto from_column = static_cast<std::size_t>(Reflected(columns.start + x, image.width));
+      const std::uint8_t* from = &image.rgb[(from_row + from_column) * 3];
+      for (int c = 0; c < 3; ++c) tensor.row(c, y)[x] = static_cast<float>(from[c] * scale);
     }
   }
   return tensor;
 }
 
-void ToImage(const Tensor& tensor, float top, Image* image) {
+void ClipAndScale(float top, Tensor* tensor) {
   const float scale = 255.0F / top;
+  for (float& value : tensor->data) value = (value > 0.0F ? (value < top ? value : top) : 0.0F) * scale;
+}
+
+void Round(const Tensor& tensor, Image* image) {
   image->rgb.resize(image->pixels() * 3);
   std::uint8_t* to = image->rgb.data();
   for (int y = 0; y < image->height; ++y) {
     for (int x = 0; x < image->width; ++x) {
       for (int c = 0; c < 3; ++c) {
-        const float value = tensor.row(c, y)[x];
-        const float clipped = value > 0.0F ? (value < top ? value : top) : 0.0F;
-        *to++ = static_cast<std::uint8_t>(std::nearbyint(clipped * scale));
+        // weighted sums of tiles may pass 255 by a rounding error
+        *to++ = static_cast<std::uint8_t>(std::nearbyint(std::min(tensor.row(c, y)[x], 255.0F)));
       }
     }
   }

@@ -1,59 +1,51 @@
 #include "tiling.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 
 namespace aecrnet {
 namespace {
 
-Tensor Cut(const Tensor& image, int top, int left, int height, int width) {
-  Tensor part(height, width);
-  for (int c = 0; c < 3; ++c) {
-    for (int y = 0; y < height; ++y) std::copy_n(image.row(c, top + y) + left, width, part.row(c, y));
-  }
-  return part;
-}
+int DivideUp(int a, int b) { return (a + b - 1) / b; }
+
+int AlignUp(int value) { return DivideUp(value, kAlign) * kAlign; }
+
+// Value i of `count` ones from just above 0 to just below 1, which with their reverse sum to 1.
+float Rise(int i, int count) { return (static_cast<float>(i) + 0.5F) / static_cast<float>(count); }
 
 }  // namespace
 
-std::vector<int> TileStarts(int size, int tile, int overlap) {
-  std::vector<int> starts{0};
-  while (starts.back() + tile < size) starts.push_back(std::min(starts.back() + tile - overlap, size - tile));
-  return starts;
+std::vector<Window> Windows(int size, int tile, int overlap, bool is_fixed) {
+  if (size <= tile) return {{0, size}};
+  overlap = AlignUp(overlap);
+  const int count = DivideUp(size - overlap, tile - overlap);
+  const int length = is_fixed ? tile : AlignUp(DivideUp(size + (count - 1) * overlap, count));
+  std::vector<Window> windows;
+  for (int i = 0; i < count; ++i) {
+    const auto start = static_cast<int>(std::int64_t{i} * (size - length) / (count - 1) / kAlign * kAlign);
+    windows.push_back({start, start + length});
+  }
+  return windows;
 }
 
-std::vector<float> BlendWeights(int tile, int overlap) {
-  std::vector<float> weights;
-  for (int i = 0; i < tile; ++i) {
-    const int steps = std::min({i + 1, tile - i, overlap + 1});
-    weights.push_back(static_cast<float>(steps) / static_cast<float>(overlap + 1));
+std::vector<std::vector<float>> Ramps(const std::vector<Window>& windows) {
+  std::vector<std::vector<float>> weights;
+  std::vector<float> total(static_cast<std::size_t>(windows.back().stop));  // not 1 where three overlap
+  for (std::size_t i = 0; i < windows.size(); ++i) {
+    const int length = windows[i].length();
+    std::vector<float> weight(static_cast<std::size_t>(length), 1.0F);
+    const int before = i == 0 ? 0 : windows[i - 1].stop - windows[i].start;
+    const int after = i + 1 == windows.size() ? 0 : windows[i].stop - windows[i + 1].start;
+    for (int k = 0; k < before; ++k) weight[static_cast<std::size_t>(k)] *= Rise(k, before);
+    for (int k = 0; k < after; ++k) weight[static_cast<std::size_t>(length - 1 - k)] *= Rise(k, after);
+    for (std::size_t k = 0; k < weight.size(); ++k) total[static_cast<std::size_t>(windows[i].start) + k] += weight[k];
+    weights.push_back(std::move(weight));
+  }
+  for (std::size_t i = 0; i < windows.size(); ++i) {
+    for (std::size_t k = 0; k < weights[i].size(); ++k) weights[i][k] /= total[static_cast<std::size_t>(windows[i].start) + k];
   }
   return weights;
-}
-
-Tensor RunTiled(const Tensor& image, int tile_height, int tile_width, int overlap,
-                const std::function<Tensor(const Tensor&)>& run) {
-  const int height = std::min(tile_height, image.height);
-  const int width = std::min(tile_width, image.width);
-  if (height == image.height && width == image.width) return run(image);
-  const std::vector<float> weights_y = BlendWeights(height, overlap);
-  const std::vector<float> weights_x = BlendWeights(width, overlap);
-  Tensor sum(image.height, image.width);
-  std::vector<float> total(image.plane());
-  for (const int top : TileStarts(image.height, height, overlap)) {
-    for (const int left : TileStarts(image.width, width, overlap)) {
-      const Tensor result = run(Cut(image, top, left, height, width));
-      for (int y = 0; y < height; ++y) {
-        float* total_row = total.data() + static_cast<std::size_t>(top + y) * static_cast<std::size_t>(image.width) + left;
-        for (int x = 0; x < width; ++x) {
-          const float weight = weights_y[static_cast<std::size_t>(y)] * weights_x[static_cast<std::size_t>(x)];
-          total_row[x] += weight;
-          for (int c = 0; c < 3; ++c) sum.row(c, top + y)[left + x] += weight * result.row(c, y)[x];
-        }
-      }
-    }
-  }
-  for (std::size_t i = 0; i < sum.data.size(); ++i) sum.data[i] /= total[i % image.plane()];
-  return sum;
 }
 
 }  // namespace aecrnet

@@ -1,6 +1,7 @@
 #include "dehaze.h"
 
 #include "error.h"
+#include "tiling.h"
 #include "testing.h"
 
 namespace aecrnet {
@@ -64,17 +65,52 @@ TEST(Dehaze, ImagesLargerThanTheFixedSizeGoInTiles) {
 TEST(Dehaze, FixedSizeTooSmallForTilesIsAnError) {
   Inverter model(255.0F);
   EXPECT_EQ(MessageOf<InputError>([&] { Dehaze(&model, Describe(48, 160), TestImage(20, 161), 0, 8); }),
-            "image of 161x20 is larger than the model's 160x48, which is too small for tiles (at least 145 and twice "
-            "the overlap)");
-  EXPECT_NE(MessageOf<InputError>([&] { Dehaze(&model, Describe(160, 160), TestImage(20, 161), 0, 84); }), "");
+            "image of 161x20 is larger than the model's 160x48, which is too small for tiles (at least 145, and the "
+            "overlap and 16)");
+  EXPECT_NE(MessageOf<InputError>([&] { Dehaze(&model, Describe(160, 160), TestImage(20, 161), 0, 145); }), "");
   EXPECT_TRUE(model.sizes.empty());
 }
 
 TEST(Dehaze, TilesWhereAsked) {
   Inverter model(255.0F);
-  const Image image = TestImage(170, 18);
+  const Image image = TestImage(258, 18);
   ExpectInverted(image, Dehaze(&model, Describe(0, 0), image, 148, 32));
   EXPECT_EQ(model.sizes, (std::vector<std::pair<int, int>>{{148, 20}, {148, 20}}));
+}
+
+TEST(Dehaze, TilesByItselfAboveAMegapixelUnlessForbidden) {
+  const Image image = TestImage(700, 1430);
+  Inverter tiled(1.0F);
+  ExpectInverted(image, Dehaze(&tiled, Describe(0, 0, 1.0F), image, 0, 64));
+  EXPECT_EQ(tiled.sizes, (std::vector<std::pair<int, int>>(8, {384, 408})));
+  Inverter whole(1.0F);
+  ExpectInverted(image, Dehaze(&whole, Describe(0, 0, 1.0F), image, kWholeImage, 64));
+  EXPECT_EQ(whole.sizes, (std::vector<std::pair<int, int>>{{700, 1432}}));
+}
+
+// Darker from tile to tile.
+class Dimming : public Model {
+ public:
+  Tensor Run(const Tensor& input) override {
+    Tensor output(input.height, input.width);
+    output.data.assign(output.data.size(), level_);
+    level_ -= 100.0F;
+    return output;
+  }
+
+ private:
+  float level_ = 300.0F;  // clipped to 255 before it is blended
+};
+
+TEST(Dehaze, SeamsAreBlendedAfterClipping) {
+  Dimming model;
+  const Image image = TestImage(16, 232);
+  const Image result = Dehaze(&model, Describe(0, 0), image, 148, 64);
+  ASSERT_EQ(Windows(232, 148, 64, false), (std::vector<Window>{{0, 148}, {84, 232}}));
+  EXPECT_EQ(result.rgb[83 * 3], 255);
+  EXPECT_EQ(result.rgb[148 * 3], 200);
+  for (std::size_t x = 85; x < 148; ++x) EXPECT_NEAR(result.rgb[x * 3 - 3] - result.rgb[x * 3], 55.0 / 64, 1.0);
+  EXPECT_NEAR(result.rgb[116 * 3], 227.5, 1.0);
 }
 
 TEST(Dehaze, AlphaPassesThrough) {

@@ -60,6 +60,22 @@ TEST(Png, WhatIsWrittenIsRead) {
   EXPECT_EQ(rgba.alpha, image.alpha);
 }
 
+TEST(Png, GreynessIsKept) {
+  const TemporaryFolder folder;
+  Image image = TestImage(16, 16);
+  image.is_grey = true;
+  image.rgb[0] = 200, image.rgb[1] = 100, image.rgb[2] = 50;  // ITU-R 601 luma 124.2
+  WritePng(folder / "grey.png", image);
+  const Image grey = ReadImage(folder / "grey.png");
+  EXPECT_TRUE(grey.is_grey);
+  EXPECT_TRUE(grey.alpha.empty());
+  EXPECT_EQ(std::vector<std::uint8_t>(grey.rgb.begin(), grey.rgb.begin() + 3), (std::vector<std::uint8_t>{124, 124, 124}));
+  image.alpha.assign(256, 77);
+  WritePng(folder / "grey_alpha.png", image);
+  EXPECT_TRUE(ReadImage(folder / "grey_alpha.png").is_grey);
+  EXPECT_EQ(ReadImage(folder / "grey_alpha.png").alpha, image.alpha);
+}
+
 TEST(Png, Grey16IsScaledAndNotCut) {
   const TemporaryFolder folder;
   std::vector<std::uint16_t> values(16 * 16, 0);

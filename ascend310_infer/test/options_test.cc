@@ -31,13 +31,13 @@ TEST(Options, ReadsEveryFlagInBothForms) {
   EXPECT_TRUE(options.benchmark);
 }
 
-TEST(Options, DefaultsAreWholeImagesOnCpu) {
+TEST(Options, DefaultsAreAutomaticTilesOnCpu) {
   const Options options = ParseOptions(With({}));
   EXPECT_EQ(options.device_target, "CPU");
   EXPECT_EQ(options.device_id, 0);
   EXPECT_EQ(options.threads, 2);
   EXPECT_EQ(options.tile, 0);
-  EXPECT_EQ(options.overlap, 32);
+  EXPECT_EQ(options.overlap, 64);
   EXPECT_FALSE(options.benchmark);
 }
 
@@ -66,16 +66,18 @@ TEST(Options, RefusesWrongNumbers) {
   EXPECT_EQ(ErrorOf({"--threads", "0"}), "--threads: must be a whole number from 1 to 1024, not 0");
   EXPECT_EQ(ErrorOf({"--threads", "2x"}), "--threads: must be a whole number from 1 to 1024, not 2x");
   EXPECT_EQ(ErrorOf({"--device_id", "-1"}), "--device_id: must be a whole number from 0 to 4095, not -1");
-  EXPECT_EQ(ErrorOf({"--tile", "99999999999"}), "--tile: must be a whole number from 0 to 1048576, not 99999999999");
+  EXPECT_EQ(ErrorOf({"--tile", "99999999999"}), "--tile: must be a whole number from -1 to 1048576, not 99999999999");
   EXPECT_EQ(ErrorOf({"--threads"}), "--threads: needs a value");
   EXPECT_EQ(ErrorOf({"--threads="}), "--threads: needs a value");
 }
 
 TEST(Options, RefusesTilesThatTheNetworkCannotUse) {
-  EXPECT_EQ(ErrorOf({"--tile", "144"}), "--tile: must be at least 148 (a pixel depends on 145 pixels across), not 144");
+  EXPECT_EQ(ErrorOf({"--tile", "144"}),
+            "--tile: must be at least 148 (a pixel depends on 145 pixels across), 0 (automatic) or -1 (never), not 144");
   EXPECT_EQ(ErrorOf({"--tile", "202"}), "--tile: must be a multiple of 4, not 202");
-  EXPECT_EQ(ErrorOf({"--tile", "200", "--overlap", "30"}), "--overlap: must be a multiple of 4, not 30");
-  EXPECT_EQ(ErrorOf({"--tile", "200", "--overlap", "104"}), "--overlap: must be at most half of --tile 200, not 104");
+  EXPECT_EQ(ErrorOf({"--tile", "200", "--overlap", "185"}), "--overlap: must be at most 184 for tiles of 200, not 185");
+  EXPECT_EQ(ErrorOf({"--overlap", "497"}), "--overlap: must be at most 496 for tiles of 512, not 497");
+  EXPECT_EQ(ParseOptions(With({"--tile", "-1"})).tile, -1);
   EXPECT_EQ(ParseOptions(With({"--tile", "148"})).tile, 148);
 }
 

@@ -13,9 +13,9 @@ TEST(Tensor, PlanesAreRedGreenBlueInTheModelsRange) {
   image.height = 1;
   image.width = 2;
   image.rgb = {0, 51, 255, 102, 153, 204};
-  const Tensor full = ToTensor(image, 255.0F, 1, 2);
+  const Tensor full = ToTensor(image, 255.0F, {0, 1}, {0, 2});
   EXPECT_EQ(full.data, (std::vector<float>{0, 102, 51, 153, 255, 204}));
-  const Tensor unit = ToTensor(image, 1.0F, 1, 2);
+  const Tensor unit = ToTensor(image, 1.0F, {0, 1}, {0, 2});
   EXPECT_FLOAT_EQ(unit.row(2, 0)[0], 1.0F);
   EXPECT_FLOAT_EQ(unit.row(0, 0)[1], 0.4F);
 }
@@ -25,7 +25,7 @@ TEST(Tensor, PadsRightAndBottomByReflectionWithoutTheEdge) {
   image.height = 2;
   image.width = 3;
   for (std::uint8_t i = 0; i < 6; ++i) image.rgb.insert(image.rgb.end(), 3, i);
-  const Tensor tensor = ToTensor(image, 255.0F, 5, 8);  // numpy.pad(..., mode="reflect")
+  const Tensor tensor = ToTensor(image, 255.0F, {0, 5}, {0, 8});  // numpy.pad(..., mode="reflect")
   const std::vector<std::vector<float>> expected = {{0, 1, 2, 1, 0, 1, 2, 1}, {3, 4, 5, 4, 3, 4, 5, 4}};
   for (int y = 0; y < 5; ++y) {
     const std::vector<float> row(tensor.row(1, y), tensor.row(1, y) + 8);
@@ -33,11 +33,22 @@ TEST(Tensor, PadsRightAndBottomByReflectionWithoutTheEdge) {
   }
 }
 
+TEST(Tensor, WindowsAreCutOutOfThePaddedImage) {
+  const Image image = TestImage(6, 7);
+  const Tensor whole = ToTensor(image, 255.0F, {0, 8}, {0, 12});
+  const Tensor part = ToTensor(image, 255.0F, {3, 8}, {4, 11});
+  for (int c = 0; c < 3; ++c) {
+    for (int y = 0; y < 5; ++y) {
+      for (int x = 0; x < 7; ++x) EXPECT_EQ(part.row(c, y)[x], whole.row(c, y + 3)[x + 4]);
+    }
+  }
+}
+
 TEST(Tensor, OnePixelImagesReflectToThemselves) {
   Image image;
   image.height = image.width = 1;
   image.rgb = {7, 8, 9};
-  const Tensor tensor = ToTensor(image, 255.0F, 2, 2);
+  const Tensor tensor = ToTensor(image, 255.0F, {0, 2}, {0, 2});
   EXPECT_EQ(tensor.data, (std::vector<float>{7, 7, 7, 7, 8, 8, 8, 8, 9, 9, 9, 9}));
 }
 
@@ -52,7 +63,8 @@ TEST(Tensor, ResultIsClippedScaledAndRoundedHalfToEven) {
   Image image;
   image.height = 1;
   image.width = 2;  // the rest was padding
-  ToImage(tensor, 255.0F, &image);
+  ClipAndScale(255.0F, &tensor);
+  Round(tensor, &image);
   EXPECT_EQ(image.rgb, (std::vector<std::uint8_t>{0, 255, 0, 0, 2, 2}));
 }
 
@@ -61,7 +73,9 @@ TEST(Tensor, ThereAndBackChangesNoLevel) {
     const Image image = TestImage(16, 20);
     Image back = image;
     back.rgb.clear();
-    ToImage(ToTensor(image, top, 16, 20), top, &back);
+    Tensor tensor = ToTensor(image, top, {0, 16}, {0, 20});
+    ClipAndScale(top, &tensor);
+    Round(tensor, &back);
     EXPECT_EQ(back.rgb, image.rgb);
   }
 }
