@@ -77,7 +77,8 @@ class Evaluation:
         self.failures: List[str] = []
         self.report = None
         if options.report:
-            self.report = Report(f"AECR-Net on {options.data_test}", {**self._facts(), **software_versions()}, len(pairs))
+            facts = {**self._facts(), **software_versions()}
+            self.report = Report(f"AECR-Net on {options.data_test}", facts, len(pairs))
         if options.save_images:
             make_output_folder(output / "images", "--output_dir")
 

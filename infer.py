@@ -103,7 +103,8 @@ def dehaze_clip(dehazer: Dehazer, job: Job, options: SimpleNamespace) -> bool:
 
 def facts(dehazer: Dehazer, options: SimpleNamespace) -> Dict[str, Any]:
     """What the report says about how the images were made."""
-    return {"checkpoint": dehazer.network.path, **dehazer.network.description, "tile": options.tile, "overlap": options.overlap,
+    network = dehazer.network
+    return {"checkpoint": network.path, **network.description, "tile": options.tile, "overlap": options.overlap,
             "self_ensemble": options.self_ensemble, **software_versions()}
 
 

@@ -154,7 +154,7 @@ def check_tiles(tile: int, overlap: int) -> None:
     """Raises: UsageError naming --tile or --overlap."""
     smallest = 2 * MIN_SIDE  # tiles are made even, down to half of this
     if tile not in (0, WHOLE) and (tile < smallest or tile % ALIGN):
-        raise UsageError(f"--tile {tile}: must be a multiple of {ALIGN} from {smallest} on, 0 (automatic) or -1 (never)")
+        raise UsageError(f"--tile {tile}: must be a multiple of {ALIGN} from {smallest} on, 0 or -1 (see --help)")
     longest = (AUTO_TILE if tile in (0, WHOLE) else tile) - MIN_SIDE
     if not 0 <= overlap <= longest:
         raise UsageError(f"--overlap {overlap}: must be from 0 to {longest} for --tile {tile}")

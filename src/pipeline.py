@@ -48,7 +48,7 @@ def dehaze_all(dehazer: Dehazer, items: Sequence[Any], load: Load, finish: Finis
 
     `load` runs in threads of its own, ahead of the network, `finish` in one thread behind it.
 
-    Yields: (item, what `finish` returned), or (item, the UserError that `load` or `finish` raised).
+    Yields: (item, what `finish` returned), or (item, the UserError that came in its way).
     """
     with ThreadPoolExecutor(1) as finisher:
         waiting: deque = deque()
@@ -99,7 +99,10 @@ def _dehaze_batch(dehazer: Dehazer, batch: List[_Loaded], finish: Finish, finish
     if batch[0].error is not None:
         return [(batch[0].item, _failed(batch[0].error))]
     start = time.perf_counter()
-    restored = dehazer.dehaze_batch([one.hazy for one in batch])
+    try:
+        restored = dehazer.dehaze_batch([one.hazy for one in batch])
+    except UserError as error:
+        return [(one.item, _failed(error)) for one in batch]
     seconds = (time.perf_counter() - start) / len(batch)
     return [(one.item, finisher.submit(finish, one.item, one.hazy, one.beside, image, seconds))
             for one, image in zip(batch, restored)]

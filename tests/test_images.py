@@ -14,8 +14,8 @@ RAMP = np.dstack([np.tile(np.arange(40, 240, 10), (18, 1))] * 3).astype(np.uint8
 COLOUR = np.random.default_rng(0).integers(0, 256, (18, 20, 3)).astype(np.uint8)
 
 
-def save(path, array, mode=None, **options):
-    Image.fromarray(array, mode).save(path, **options)
+def save(path, array, **options):
+    Image.fromarray(array).save(path, **options)
     return path
 
 
@@ -44,7 +44,7 @@ def test_alpha_is_kept_beside_the_colours(tmp_path, suffix):
 
 
 def test_grey_with_alpha_stays_so(tmp_path):
-    save(tmp_path / "a.png", np.dstack([RAMP[..., 0], 255 - RAMP[..., 0]]), "LA")
+    save(tmp_path / "a.png", np.dstack([RAMP[..., 0], 255 - RAMP[..., 0]]))
     write_photo(tmp_path / "b.png", read_photo(tmp_path / "a.png"))
     written = Image.open(tmp_path / "b.png")
     assert written.mode == "LA" and np.array_equal(np.asarray(written)[..., 1], 255 - RAMP[..., 0])

@@ -176,7 +176,7 @@ def test_photos_of_every_kind_come_out_as_they_went_in(run, folder):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by a quarter
     Image.fromarray(photo()).save(folder / "turned.png", exif=exif)
-    assert run(*(f"{name}" for name in ("rgba.png", "grey.png", "deep.png", "cmyk.jpg", "turned.png")), "-o", "out") == 0
+    assert run("rgba.png", "grey.png", "deep.png", "cmyk.jpg", "turned.png", "-o", "out") == 0
     rgba = read_photo("out/rgba.png")
     assert np.array_equal(rgba.rgb, halved(photo())) and np.array_equal(rgba.alpha, alpha)
     for name in ("grey", "deep"):

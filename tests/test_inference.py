@@ -1,4 +1,7 @@
 """Whatever surrounds the network (value range, tiles, turns, batches, graphs) does not change what it says."""
+import sys
+from pathlib import Path
+
 import mindspore
 import numpy as np
 import pytest
@@ -190,8 +193,8 @@ def test_the_network_is_told_exactly_the_calls_that_come(network, settings, batc
 
 
 @pytest.mark.parametrize("tile, overlap, flag", (
-    (10, 0, "--tile 10"), (66, 0, "--tile 66"), (-2, 0, "--tile -2"), (64, 60, "--overlap 60"), (64, -1, "--overlap -1"),
-    (0, 512, "--overlap 512")))
+    (10, 0, "--tile 10"), (66, 0, "--tile 66"), (-2, 0, "--tile -2"), (64, 60, "--overlap 60"),
+    (64, -1, "--overlap -1"), (0, 512, "--overlap 512")))
 def test_impossible_tiles_are_named(network, tile, overlap, flag):
     with pytest.raises(UsageError, match=flag):
         Dehazer(network=network, tile=tile, overlap=overlap)
@@ -280,6 +283,13 @@ def test_a_size_that_keeps_coming_is_compiled_unannounced():
     assert recording.ways == ["PyNative", "PyNative", "graph", "graph"]
 
 
+def test_huge_images_are_not_compiled_for_the_sake_of_memory():
+    recording = Recording()
+    recording.expect((1, 3, 1000, 1000), 50)
+    recording(np.zeros((1, 3, 1000, 1000), np.float32))
+    assert recording.ways == ["PyNative"]
+
+
 def test_graphs_of_former_sizes_are_given_back(monkeypatch):
     freed = []
     monkeypatch.setattr(mindspore, "ms_memory_recycle", lambda: freed.append(True))
@@ -295,3 +305,15 @@ def test_graphs_of_former_sizes_are_given_back(monkeypatch):
 def test_an_unknown_device_is_named(random_checkpoint):
     with pytest.raises(InputError, match="--device_target Abacus: cannot be used"):
         NetworkRunner(random_checkpoint, "Abacus")
+
+
+def test_compare_tiles_prints_a_line_for_each_photo_and_tile(random_checkpoint, tmp_path, capsys):
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
+    import compare_tiles
+
+    write_image(tmp_path / "a.png", photo(40, 48))
+    compare_tiles.main([str(tmp_path / "a.png"), "--ckpt_path", str(random_checkpoint), "--tiles", "32", "48",
+                        "--overlaps", "16"])
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split()[1:4] for line in lines] == [["48x40", "32", "16"], ["48x40", "48", "16"]]
+    assert float(lines[0].split()[4]) > 10 and lines[1].split()[4:] == ["inf", "0"]  # 48 is the whole image
