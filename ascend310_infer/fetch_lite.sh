@@ -18,7 +18,8 @@ if [ -f "$root/lib/libmindspore-extendrt_python.so" ]; then
     echo "$root"
     exit 0
 fi
-[ "$(uname -sm)" = "Linux x86_64" ] || fail "fetch_lite.sh: PyPI has MindSpore Lite $version for x86-64 Linux only; set MSLITE_ROOT to a release package"
+[ "$(uname -sm)" = "Linux x86_64" ] ||
+    fail "fetch_lite.sh: PyPI has MindSpore Lite $version for x86-64 Linux only; set MSLITE_ROOT to a release package"
 
 # pip must be able to fetch a wheel for another Python: any version that has --platform
 python=${PYTHON:-}
@@ -34,7 +35,8 @@ trap 'rm -rf "$work"' EXIT
 "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
     --python-version 37 --platform manylinux1_x86_64 --dest "$work" "mindspore-lite==$version" >&2 \
     || fail "fetch_lite.sh: mindspore-lite $version cannot be fetched from PyPI; is there a network?"
-echo "$sha256  $work/$wheel" | sha256sum --check --status || fail "fetch_lite.sh: $wheel has another sha256 than $sha256"
+echo "$sha256  $work/$wheel" | sha256sum --check --status ||
+    fail "fetch_lite.sh: $wheel has another sha256 than $sha256"
 "$python" -m zipfile -e "$work/$wheel" "$work/unpacked"
 rm -rf "${cache:?}/$version"
 mv "$work/unpacked" "$cache/$version"

@@ -1,4 +1,4 @@
-"""The generator's graph as it is exported: height and width may stay open, every operator is one that MindSpore Lite has.
+"""The generator's graph for export: height and width may stay open, every operator is one that MindSpore Lite has.
 
 `Dehaze` takes sizes from Python numbers, which an exported file would hold as constants. Here they are
 tensors: a cumulative sum of ones numbers the rows and columns. The parameters are those of the network.
@@ -100,13 +100,13 @@ class DeformConvGraph(nn.Cell):
         place = (row.reshape(-1, 1), column.reshape(-1, 1), h.reshape(1, 1), w.reshape(1, 1))
         offset = ops.transpose(offset, (0, 2, 3, 1)).reshape(-1, 2 * TAPS)
         mask = ops.transpose(mask, (0, 2, 3, 1)).reshape(-1, TAPS)
-        corners = self._exact_corners(offset, mask, place) if self.is_exact else self._gitee_corners(offset, mask, place)
+        corners = (self._exact_corners if self.is_exact else self._gitee_corners)(offset, mask, place)
         pixels = self.pad(ops.transpose(x, (0, 2, 3, 1))).reshape(-1, c_in)
         kernel = ops.transpose(weight, (2, 3, 1, 0)).reshape(TAPS * c_in, c_out)
         out = _sample_and_multiply(pixels, corners, kernel)
         # rows of pixels -> map without naming h and w: read them in the order of a map of their numbers
         order = ops.cast(row * w + column, mstype.int32)[:, 0]
-        # the factor 1 keeps Lite 2.0.0 from merging the transpose with a following convolution, which it does wrongly
+        # the factor 1 keeps Lite 2.0.0 from merging the transpose into a following convolution, which fails
         return ops.transpose(ops.gather(out, order, 0), (0, 3, 1, 2)) * ones
 
     def _exact_corners(self, offset, mask, place):
@@ -125,7 +125,8 @@ class DeformConvGraph(nn.Cell):
         line = row * self.three + self.tap_row
         from_tap_row = ops.floor((line + 0.5) / h)
         from_pixel = (line - from_tap_row * h) * w + column
-        source = ops.cast(from_pixel, mstype.int32) * self.taps + ops.cast(from_tap_row * self.three + self.tap_column, mstype.int32)
+        from_tap = from_tap_row * self.three + self.tap_column
+        source = ops.cast(from_pixel, mstype.int32) * self.taps + ops.cast(from_tap, mstype.int32)
         base_x = ops.floor((from_pixel + 0.5) / h)
         base_y = from_pixel - base_x * h
         y = ops.gather(offset[:, :TAPS].reshape(-1), source, 0) + (base_y + self.tap_column)

@@ -86,14 +86,14 @@ def _read(path: PathLike) -> ModelProto:
     if not model.graph.node:
         raise InputError(f"{path}: not a MINDIR file, or cut off")
     if model.mind_ir_version != VERSION_2_8:
-        raise InputError(
-            f"{path}: MINDIR version {model.mind_ir_version}, only version {VERSION_2_8} (MindSpore 2.8) can be rewritten")
+        raise InputError(f"{path}: MINDIR version {model.mind_ir_version}, "
+                         f"only version {VERSION_2_8} (MindSpore 2.8) can be rewritten")
     return model
 
 
 def _rewrite(model: ModelProto) -> None:
     if model.functions:
-        raise InputError("has control flow (more than one graph), which the rewriter for MindSpore Lite 2.0.0 does not know")
+        raise InputError("has control flow (more than one graph), which is not rewritten for MindSpore Lite 2.0.0")
     _bypass_side_effects(model)
     _check_start(model)
     constants = {node.output[0]: node.attribute[0] for node in model.graph.node if node.op_type == "Constant"}
@@ -145,8 +145,8 @@ def _check_start(model: ModelProto) -> None:
         return
     for node, name in zip(model.graph.node, used):
         if inputs.intersection(node.input) and name != "Conv2D":
-            raise InputError(f"operator {name} ({node.domain}) reads the input; in a graph of open size with reductions "
-                             "MindSpore Lite 2.0.0 needs convolutions there")
+            raise InputError(f"operator {name} ({node.domain}) reads the input; in a graph of open size "
+                             "with reductions MindSpore Lite 2.0.0 needs convolutions there")
 
 
 def _rewrite_node(

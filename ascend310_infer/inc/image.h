@@ -17,9 +17,9 @@ constexpr int kMinSide = 16;
 struct Image {
   int height = 0;
   int width = 0;
-  std::vector<std::uint8_t> rgb;    // height * width * 3
-  std::vector<std::uint8_t> alpha;  // height * width, or empty
-  bool is_grey = false;             // written as grey again
+  std::vector<std::uint8_t> rgb;          // height * width * 3
+  std::vector<std::uint8_t> alpha;        // height * width, or empty
+  bool is_grey = false;                   // written as grey again
   std::vector<std::uint8_t> icc_profile;  // what the RGB values mean; empty: sRGB
 
   std::size_t pixels() const { return static_cast<std::size_t>(height) * static_cast<std::size_t>(width); }
@@ -29,8 +29,8 @@ struct Image {
 // 16 bits scaled to 8, CMYK converted. Throws InputError naming the file if it is missing, broken or too large.
 Image ReadImage(const std::string& path);
 
-// Writes the image, its alpha and profile under a temporary name in the same folder and renames, so that no half file ever has the name.
-// Throws InputError naming the file.
+// Writes the image, its alpha and profile under a temporary name in the same folder and renames, so that no half file
+// ever has the name. Throws InputError naming the file.
 void WritePng(const std::string& path, const Image& image);
 
 // The PNG and JPEG files of a folder by name, hidden ones left out, or the one file that `path` is.

@@ -42,7 +42,8 @@ Tensor RestoreWindows(Model* model, float top, const Image& image, const std::ve
           const float* from = part.row(c, y);
           float* to = sum.row(c, rows[i].start + y) + columns[j].start;
           const float row_weight = row_weights[i][static_cast<std::size_t>(y)];
-          for (std::size_t x = 0; x < column_weights[j].size(); ++x) to[x] += from[x] * (row_weight * column_weights[j][x]);
+          for (std::size_t x = 0; x < column_weights[j].size(); ++x)
+            to[x] += from[x] * (row_weight * column_weights[j][x]);
         }
       }
     }

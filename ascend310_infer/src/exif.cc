@@ -46,7 +46,9 @@ int ExifOrientation(const std::uint8_t* data, std::size_t size) {
     const std::size_t entry = directory + 2 + std::size_t{12} * i;
     if (reader.Number(entry, 2) != kOrientationTag) continue;
     const std::uint32_t type = reader.Number(entry + 2, 2);
-    const std::uint32_t value = type == kShort ? reader.Number(entry + 8, 2) : type == kLong ? reader.Number(entry + 8, 4) : 1;
+    const std::uint32_t value = type == kShort  ? reader.Number(entry + 8, 2)
+                                : type == kLong ? reader.Number(entry + 8, 4)
+                                                : 1;
     return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
   }
   return 1;

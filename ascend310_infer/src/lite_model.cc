@@ -36,7 +36,8 @@ std::shared_ptr<ms::Context> MakeContext(const Options& options) {
 std::string Diagnosis(const Options& options) {
   if (options.device_target != "CPU") {
     const std::string card = "/dev/davinci" + std::to_string(options.device_id);
-    if (!std::filesystem::exists(card)) return "no Ascend card " + std::to_string(options.device_id) + " here (" + card + " is missing)";
+    if (!std::filesystem::exists(card))
+      return "no Ascend card " + std::to_string(options.device_id) + " here (" + card + " is missing)";
     if (std::getenv("ASCEND_HOME_PATH") == nullptr && !std::filesystem::exists("/usr/local/Ascend")) {
       return "CANN is not set up (source its set_env.sh first)";
     }
@@ -45,7 +46,8 @@ std::string Diagnosis(const Options& options) {
   }
   const int version = MindirVersion(options.model_path);
   if (version > kMindirVersionOfLite20) {
-    return "is MINDIR version " + std::to_string(version) + ", too new for this MindSpore Lite"
+    return "is MINDIR version " + std::to_string(version) +
+           ", too new for this MindSpore Lite"
            ": write one for it with export.py --lite2 and use the file that ends in _lite20.mindir";
   }
   return "MindSpore Lite cannot load it; GLOG_v=2 shows its messages";
@@ -61,7 +63,8 @@ class LiteModel : public Model {
  public:
   LiteModel(const Options& options, const Sidecar& sidecar) {
     if (options.device_target != "CPU" && sidecar.is_dynamic()) {
-      throw InputError(options.model_path + ": has an open size, Ascend310 needs a fixed one; export it with "
+      throw InputError(options.model_path +
+                       ": has an open size, Ascend310 needs a fixed one; export it with "
                        "--image_height and --image_width");
     }
     const ms::Status status = model_.Build(options.model_path, ms::kMindIR, MakeContext(options));

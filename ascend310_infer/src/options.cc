@@ -62,7 +62,8 @@ Options ParseOptions(const std::vector<std::string>& arguments) {
       {"--input", [&](const auto&, const auto& value) { options.input = value; }},
       {"--output", [&](const auto&, const auto& value) { options.output = value; }},
       {"--device_target", [&](const auto&, const auto& value) { options.device_target = value; }},
-      {"--device_id", [&](const auto& flag, const auto& value) { options.device_id = ToInteger(flag, value, 0, 4095); }},
+      {"--device_id",
+       [&](const auto& flag, const auto& value) { options.device_id = ToInteger(flag, value, 0, 4095); }},
       {"--threads", [&](const auto& flag, const auto& value) { options.threads = ToInteger(flag, value, 1, 1024); }},
       {"--tile", [&](const auto& flag, const auto& value) { options.tile = ToInteger(flag, value, -1, kMany); }},
       {"--overlap", [&](const auto& flag, const auto& value) { options.overlap = ToInteger(flag, value, 0, kMany); }},
@@ -109,7 +110,8 @@ std::string Usage() {
          "\n"
          "                            on; 0: tiles of 512 for images above 1 megapixel; -1: whole images\n"
          "  --overlap 64              pixels that neighbouring tiles share and blend over, at least\n"
-         "  --benchmark               run every image once to warm up and ten times measured; --output may be left out\n"
+         "  --benchmark               run every image once to warm up and ten times measured; --output may be left "
+         "out\n"
          "\n"
          "Exit code: 0 all images done, 1 a file, model or device cannot be used, 2 wrong arguments.\n";
 }

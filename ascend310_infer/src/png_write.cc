@@ -98,7 +98,8 @@ void WriteTo(const fs::path& path, const Image& image) {
 
 void WritePng(const std::string& path, const Image& image) {
   const fs::path target(path);
-  const fs::path temporary = target.parent_path() / ("." + target.stem().string() + "." + std::to_string(getpid()) + ".tmp.png");
+  const fs::path temporary =
+      target.parent_path() / ("." + target.stem().string() + "." + std::to_string(getpid()) + ".tmp.png");
   try {
     WriteTo(temporary, image);
     fs::rename(temporary, target);
@@ -106,7 +107,8 @@ void WritePng(const std::string& path, const Image& image) {
     std::error_code failed;
     fs::remove(temporary, failed);
     const auto* system = dynamic_cast<const fs::filesystem_error*>(&error);
-    throw InputError(path + ": cannot be written (" + (system == nullptr ? error.what() : system->code().message()) + ")");
+    throw InputError(path + ": cannot be written (" + (system == nullptr ? error.what() : system->code().message()) +
+                     ")");
   }
 }
 

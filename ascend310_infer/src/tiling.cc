@@ -43,7 +43,8 @@ std::vector<std::vector<float>> Ramps(const std::vector<Window>& windows) {
     weights.push_back(std::move(weight));
   }
   for (std::size_t i = 0; i < windows.size(); ++i) {
-    for (std::size_t k = 0; k < weights[i].size(); ++k) weights[i][k] /= total[static_cast<std::size_t>(windows[i].start) + k];
+    for (std::size_t k = 0; k < weights[i].size(); ++k)
+      weights[i][k] /= total[static_cast<std::size_t>(windows[i].start) + k];
   }
   return weights;
 }

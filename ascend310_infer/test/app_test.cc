@@ -29,7 +29,7 @@ class AppTest : public testing::Test {
     WriteFile(folder_ / "m.mindir", "a model");
     WriteFile(folder_ / "m.json", R"({"format": 1, "arch": "paper", "input_name": "x", "layout": "NCHW",
         "dtype": "float32", "shape": [1, 3, -1, -1], "range": [0, 1], "multiple_of": 4, "sha256": ")" +
-        Sha256OfFile(folder_ / "m.mindir") + "\"}");
+                                      Sha256OfFile(folder_ / "m.mindir") + "\"}");
     fs::create_directory(folder_ / "in");
   }
 
@@ -106,7 +106,8 @@ TEST_F(AppTest, OutputThatCannotBeWrittenIsAnErrorBeforeAnyWork) {
 
 TEST_F(AppTest, NoInputIsOverwritten) {
   WritePng(folder_ / "in/a.png", TestImage(18, 21));
-  EXPECT_EQ(RunArguments({"--model_path", folder_ / "m.mindir", "--input", folder_ / "in", "--output", folder_ / "in"}), 1);
+  EXPECT_EQ(RunArguments({"--model_path", folder_ / "m.mindir", "--input", folder_ / "in", "--output", folder_ / "in"}),
+            1);
   EXPECT_EQ(err_.str(), "error: --output " + (folder_ / "in") + ": would overwrite " + (folder_ / "in/a.png") + "\n");
 }
 

@@ -1,8 +1,8 @@
 #include "dehaze.h"
 
 #include "error.h"
-#include "tiling.h"
 #include "testing.h"
+#include "tiling.h"
 
 namespace aecrnet {
 namespace {

@@ -69,7 +69,8 @@ TEST(Png, GreynessIsKept) {
   const Image grey = ReadImage(folder / "grey.png");
   EXPECT_TRUE(grey.is_grey);
   EXPECT_TRUE(grey.alpha.empty());
-  EXPECT_EQ(std::vector<std::uint8_t>(grey.rgb.begin(), grey.rgb.begin() + 3), (std::vector<std::uint8_t>{124, 124, 124}));
+  EXPECT_EQ(std::vector<std::uint8_t>(grey.rgb.begin(), grey.rgb.begin() + 3),
+            (std::vector<std::uint8_t>{124, 124, 124}));
   image.alpha.assign(256, 77);
   WritePng(folder / "grey_alpha.png", image);
   EXPECT_TRUE(ReadImage(folder / "grey_alpha.png").is_grey);
@@ -80,7 +81,7 @@ TEST(Png, Grey16IsScaledAndNotCut) {
   const TemporaryFolder folder;
   std::vector<std::uint16_t> values(16 * 16, 0);
   values[0] = 65535;
-  values[1] = 300;  // 1.17 levels
+  values[1] = 300;    // 1.17 levels
   values[2] = 12850;  // 50.0
   png_image header{};
   header.version = PNG_IMAGE_VERSION;
@@ -180,15 +181,18 @@ TEST(Image, HugeSizesAreRefusedBeforeTheirMemoryIsTaken) {
 
 TEST(ListImages, FindsPngAndJpegByName) {
   const TemporaryFolder folder;
-  for (const char* name : {"b.PNG", "a.jpg", "c.jpeg", ".hidden.png", "note.txt", "d.bmp"}) WriteFile(folder / name, "x");
+  for (const char* name : {"b.PNG", "a.jpg", "c.jpeg", ".hidden.png", "note.txt", "d.bmp"})
+    WriteFile(folder / name, "x");
   fs::create_directory(folder / "folder.png");
-  EXPECT_EQ(ListImages(folder.path()), (std::vector<std::string>{folder / "a.jpg", folder / "b.PNG", folder / "c.jpeg"}));
+  EXPECT_EQ(ListImages(folder.path()),
+            (std::vector<std::string>{folder / "a.jpg", folder / "b.PNG", folder / "c.jpeg"}));
   EXPECT_EQ(ListImages(folder / "note.txt"), (std::vector<std::string>{folder / "note.txt"}));
 }
 
 TEST(ListImages, NamesTheFolderWithoutImages) {
   const TemporaryFolder folder;
-  EXPECT_EQ(MessageOf<InputError>([&] { ListImages(folder.path()); }), folder.path() + ": no images (.png, .jpg, .jpeg)");
+  EXPECT_EQ(MessageOf<InputError>([&] { ListImages(folder.path()); }),
+            folder.path() + ": no images (.png, .jpg, .jpeg)");
   EXPECT_EQ(MessageOf<InputError>([&] { ListImages(folder / "none"); }), folder / "none: no such file or folder");
 }
 

@@ -17,9 +17,9 @@ std::string ErrorOf(std::vector<std::string> more) {
 }
 
 TEST(Options, ReadsEveryFlagInBothForms) {
-  const Options options = ParseOptions({"--model_path=m.mindir", "--input", "in", "--output=a=b", "--device_target",
-                                        "Ascend310", "--device_id", "3", "--threads=4", "--tile", "256", "--overlap",
-                                        "64", "--benchmark"});
+  const Options options =
+      ParseOptions({"--model_path=m.mindir", "--input", "in", "--output=a=b", "--device_target", "Ascend310",
+                    "--device_id", "3", "--threads=4", "--tile", "256", "--overlap", "64", "--benchmark"});
   EXPECT_EQ(options.model_path, "m.mindir");
   EXPECT_EQ(options.input, "in");
   EXPECT_EQ(options.output, "a=b");
@@ -72,8 +72,9 @@ TEST(Options, RefusesWrongNumbers) {
 }
 
 TEST(Options, RefusesTilesThatTheNetworkCannotUse) {
-  EXPECT_EQ(ErrorOf({"--tile", "144"}),
-            "--tile: must be at least 148 (a pixel depends on 145 pixels across), 0 (automatic) or -1 (never), not 144");
+  EXPECT_EQ(
+      ErrorOf({"--tile", "144"}),
+      "--tile: must be at least 148 (a pixel depends on 145 pixels across), 0 (automatic) or -1 (never), not 144");
   EXPECT_EQ(ErrorOf({"--tile", "202"}), "--tile: must be a multiple of 4, not 202");
   EXPECT_EQ(ErrorOf({"--tile", "200", "--overlap", "185"}), "--overlap: must be at most 184 for tiles of 200, not 185");
   EXPECT_EQ(ErrorOf({"--overlap", "497"}), "--overlap: must be at most 496 for tiles of 512, not 497");

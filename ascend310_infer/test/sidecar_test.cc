@@ -13,10 +13,17 @@ class SidecarTest : public testing::Test {
  protected:
   SidecarTest() {
     WriteFile(model_, "a model");
-    values_ = {{"format", 1},      {"arch", "gitee"},        {"input_name", "x"},
-               {"layout", "NCHW"}, {"dtype", "float32"},     {"shape", {1, 3, 480, 640}},
-               {"range", {0, 255}}, {"mean", nullptr},       {"clip", "in_graph"},
-               {"multiple_of", 4}, {"sha256", Sha256OfFile(model_)}};
+    values_ = {{"format", 1},
+               {"arch", "gitee"},
+               {"input_name", "x"},
+               {"layout", "NCHW"},
+               {"dtype", "float32"},
+               {"shape", {1, 3, 480, 640}},
+               {"range", {0, 255}},
+               {"mean", nullptr},
+               {"clip", "in_graph"},
+               {"multiple_of", 4},
+               {"sha256", Sha256OfFile(model_)}};
   }
 
   Sidecar Read() {
@@ -85,8 +92,8 @@ TEST_F(SidecarTest, NamesWhatIsMissing) {
 TEST_F(SidecarTest, RefusesATruncatedModel) {
   Read();
   WriteFile(model_, "a mode");
-  EXPECT_EQ(ErrorOfRead(), model_ + ": truncated, or not the model that " + (folder_ / "m.json") +
-                               " describes (sha256 differs)");
+  EXPECT_EQ(ErrorOfRead(),
+            model_ + ": truncated, or not the model that " + (folder_ / "m.json") + " describes (sha256 differs)");
 }
 
 }  // namespace

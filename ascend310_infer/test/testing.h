@@ -45,7 +45,9 @@ inline Image TestImage(int height, int width) {
   return image;
 }
 
-inline void WriteFile(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+inline void WriteFile(const std::string& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
 
 inline std::string ReadText(const std::string& path) {
   std::ifstream file(path, std::ios::binary);

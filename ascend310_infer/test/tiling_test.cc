@@ -24,7 +24,8 @@ TEST(Tiling, WindowsAreEvenAndEndWithTheImage) {  // the numbers are those of sr
   EXPECT_EQ(Starts(Windows(104, 100, 8, false), 56), (std::vector<int>{0, 48}));
   EXPECT_EQ(Starts(Windows(300, 100, 0, false), 100), (std::vector<int>{0, 100, 200}));
   EXPECT_EQ(Starts(Windows(620, 256, 64, false), 252), (std::vector<int>{0, 184, 368}));
-  EXPECT_EQ(Starts(Windows(4000, 512, 30, false), 476), (std::vector<int>{0, 440, 880, 1320, 1760, 2200, 2640, 3080, 3524}));
+  EXPECT_EQ(Starts(Windows(4000, 512, 30, false), 476),
+            (std::vector<int>{0, 440, 880, 1320, 1760, 2200, 2640, 3080, 3524}));
 }
 
 TEST(Tiling, FixedWindowsKeepTheModelsSize) {

@@ -40,7 +40,12 @@ TEST(Latency, SummaryHoldsMeanMedianAndPercentiles) {
 TEST(MindirVersion, IsReadBehindOtherFields) {
   const TemporaryFolder folder;
   const std::string graph = std::string("\x3a\xac\x02", 3) + std::string(300, 'g');  // field 7, 300 bytes
-  WriteFile(folder / "m", "\x0a\x03" "1.0" + graph + "\x50\x01" "\x68\x03");
+  WriteFile(folder / "m",
+            "\x0a\x03"
+            "1.0" +
+                graph +
+                "\x50\x01"
+                "\x68\x03");
   EXPECT_EQ(MindirVersion(folder / "m"), 3);
 }
 

@@ -1,0 +1,272 @@
+"""The C++ program: built, tested under sanitizers, and run on real files against infer.py's code."""
+import os
+import shutil
+import subprocess
+from types import SimpleNamespace
+
+import lite_tools
+import mindspore as ms
+import numpy as np
+import pytest
+from golden.seeded import image, seeded
+from lite_tools import FOLDER
+from PIL import Image
+
+from src.aecrnet import Dehaze
+from src.checkpoint import describe, save_checkpoint
+from src.exported import write_model, write_sidecar
+from src.images import read_photo, write_photo
+from src.inference import Dehazer
+from src.lite import rewrite_for_lite20
+
+FIXED = (64, 80)
+
+lite = lite_tools.lite  # the fixture
+
+
+def photo(seed, height, width):
+    return (image(seed, (1, 3, height, width), 255.0)[0].transpose(1, 2, 0)).astype(np.uint8)
+
+
+def run(lite, *arguments, code=0):
+    done = subprocess.run([str(lite.infer), *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """arch -> checkpoint, Lite models of open and of fixed size, the open one as MindSpore 2.8 wrote it."""
+    folder = tmp_path_factory.mktemp("models")
+    made = {}
+    for arch in ("gitee", "paper"):
+        net = Dehaze(arch)
+        for parameter in net.trainable_params():
+            if not parameter.name.endswith(".w"):
+                parameter.set_data(ms.Tensor(seeded(parameter.name, parameter.shape, 0.7)))
+        net.set_train(False)
+        checkpoint = folder / f"{arch}.ckpt"
+        save_checkpoint(checkpoint, net.parameters_dict(), describe(net))
+        paths = {}
+        for name, size in (("open", None), ("fixed", FIXED)):
+            original, paths[name] = folder / f"{arch}_{name}.mindir", folder / f"{arch}_{name}_lite20.mindir"
+            write_model(net, original, "MINDIR", size)
+            rewrite_for_lite20(original, paths[name])
+            write_sidecar(paths[name], arch, size)
+        made[arch] = SimpleNamespace(checkpoint=checkpoint, original=folder / f"{arch}_open.mindir", **paths)
+    return made
+
+
+def test_googletests_pass_under_sanitizers():
+    done = subprocess.run(["bash", str(FOLDER / "build.sh"), "--sanitize"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "[  PASSED  ]" in done.stdout
+
+
+@pytest.mark.parametrize("arch", ["gitee", "paper"])
+@pytest.mark.parametrize("size", ["open", "fixed"])
+def test_result_is_that_of_infer(arch, size, models, lite, tmp_path):
+    (tmp_path / "in").mkdir()
+    sizes = [(63, 78), (64, 80), (61, 77)] + [(16, 33), (90, 50)] * (size == "open")
+    for i, (height, width) in enumerate(sizes):
+        Image.fromarray(photo(i, height, width)).save(tmp_path / f"in/{i}.png")
+    run(lite, "--model_path", getattr(models[arch], size), "--input", tmp_path / "in", "--output", tmp_path / "out")
+    dehazer = Dehazer(models[arch].checkpoint)
+    for i in range(len(sizes)):
+        expected = dehazer.dehaze(tmp_path / f"in/{i}.png").astype(int)
+        result = np.asarray(Image.open(tmp_path / f"out/{i}.png")).astype(int)
+        assert expected.std() > 2
+        difference = np.abs(result - expected)
+        assert difference.max() <= 1 and difference.mean() <= 1e-3 * 255
+
+
+@pytest.mark.parametrize("tile, overlap", [(148, 32), (160, 0)])
+def test_tiled_result_is_that_of_infer(tile, overlap, models, lite, tmp_path):
+    Image.fromarray(photo(3, 170, 261)).save(tmp_path / "photo.png")
+    run(lite, "--model_path", models["paper"].open, "--input", tmp_path / "photo.png", "--output", tmp_path / "out",
+        "--tile", tile, "--overlap", overlap)
+    expected = Dehazer(models["paper"].checkpoint, tile=tile, overlap=overlap).dehaze(tmp_path / "photo.png")
+    difference = np.abs(np.asarray(Image.open(tmp_path / "out/photo.png")).astype(int) - expected)
+    assert difference.max() <= 1 and difference.mean() <= 1e-3 * 255
+
+
+class Same(ms.nn.Cell):
+    """Gives back its input, by a convolution as the network starts with one."""
+
+    def __init__(self):
+        super().__init__()
+        unit = np.eye(3, dtype=np.float32)[..., None, None]
+        self.conv = ms.nn.Conv2d(3, 3, 1, weight_init=ms.Tensor(unit))
+
+    def construct(self, x):
+        return self.conv(x)
+
+
+@pytest.fixture(scope="module")
+def same_model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("same")
+    ms.export(Same(), ms.Tensor(shape=[1, 3, None, None], dtype=ms.float32), file_name=str(folder / "same"),
+              file_format="MINDIR")
+    rewrite_for_lite20(folder / "same.mindir", folder / "lite.mindir")
+    write_sidecar(folder / "lite.mindir", "gitee", None)
+    return folder / "lite.mindir"
+
+
+def save_all_formats(folder):
+    """Photos in every PNG and JPEG form that people have."""
+    rgb = Image.fromarray(photo(1, 37, 50))
+    grey, alpha = rgb.convert("L"), Image.fromarray(photo(2, 37, 50)[..., 0])
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        rgb.save(folder / f"exif{orientation}.jpg", exif=exif, quality=90)
+        rgb.save(folder / f"exif{orientation}_.png", exif=exif)
+    for subsampling in (0, 1, 2):
+        rgb.save(folder / f"subsampling{subsampling}.jpeg", subsampling=subsampling, quality=60)
+    rgb.save(folder / "progressive.jpg", progressive=True)
+    rgb.save(folder / "profile.jpg", icc_profile=b"x" * 200)  # too short to be one: kept out by libpng, harmless
+    grey.save(folder / "grey_jpeg.jpg")
+    rgb.convert("CMYK").save(folder / "cmyk.jpg")
+    rgb.convert("1").save(folder / "black_white.png")
+    grey.save(folder / "grey.png")
+    grey.point(lambda v: v // 85 * 85).convert("P", palette=Image.Palette.ADAPTIVE).save(folder / "palette.png", bits=2)
+    grey.save(folder / "grey_transparent.png", transparency=int(np.asarray(grey)[5, 5]))
+    rgb.save(folder / "rgb_transparent.png", transparency=rgb.getpixel((7, 3)))
+    rgb.convert("P", palette=Image.Palette.ADAPTIVE).save(folder / "palette_transparent.png", transparency=3)
+    Image.merge("LA", (grey, alpha)).save(folder / "grey_alpha.png")
+    rgba = rgb.copy()
+    rgba.putalpha(alpha)
+    rgba.save(folder / "alpha.png")
+    Image.fromarray(np.asarray(grey).astype(np.uint16) * 211 + 77).save(folder / "grey16.png")
+
+
+def test_every_png_and_jpeg_is_read_and_written_as_infer_does(same_model, lite, tmp_path):
+    (tmp_path / "in").mkdir()
+    save_all_formats(tmp_path / "in")
+    run(lite, "--model_path", same_model, "--input", tmp_path / "in", "--output", tmp_path / "out")
+    sources = sorted((tmp_path / "in").iterdir())
+    assert len(sources) == len(list((tmp_path / "out").iterdir())) == 32
+    for source in sources:
+        write_photo(tmp_path / "expected.png", read_photo(source))
+        expected, result = Image.open(tmp_path / "expected.png"), Image.open(tmp_path / f"out/{source.stem}.png")
+        assert result.mode == expected.mode, source.name
+        assert np.array_equal(np.asarray(result), np.asarray(expected)), source.name
+
+
+def test_colour_profile_is_kept(same_model, lite, tmp_path):
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for name in ("photo.jpg", "image.png"):
+        Image.fromarray(photo(1, 20, 24)).save(tmp_path / name, icc_profile=profile)
+        run(lite, "--model_path", same_model, "--input", tmp_path / name, "--output", tmp_path / "out")
+        assert Image.open(tmp_path / f"out/{name[:-4]}.png").info["icc_profile"] == profile
+
+
+def the_error(done):
+    """The one line that the program printed on stderr."""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
+    return lines[0]
+
+
+def test_broken_jpeg_is_named_and_the_others_are_done(same_model, lite, tmp_path):
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        Image.fromarray(photo(1, 30, 40)).save(tmp_path / name)
+    os.truncate(tmp_path / "b.jpg", 700)
+    done = run(lite, "--model_path", same_model, "--input", tmp_path, "--output", tmp_path / "out", code=1)
+    assert the_error(done).startswith(f"error: {tmp_path}/b.jpg: broken JPEG: ")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+
+
+def copy_model(source, folder):
+    for suffix in (".mindir", ".json"):
+        shutil.copy(source.with_suffix(suffix), folder / f"model{suffix}")
+    return folder / "model.mindir"
+
+
+def test_unusable_models_are_named_with_the_remedy(models, same_model, lite, tmp_path):
+    Image.fromarray(photo(1, 30, 40)).save(tmp_path / "a.png")
+    rest = ("--input", tmp_path / "a.png", "--output", tmp_path / "out")
+
+    missing = run(lite, "--model_path", tmp_path / "none.mindir", *rest, code=1)
+    assert the_error(missing) == f"error: {tmp_path}/none.mindir: no such file; write one with export.py"
+
+    new = the_error(run(lite, "--model_path", models["paper"].original, *rest, code=1))
+    assert "is MINDIR version 3, too new for this MindSpore Lite: write one for it with export.py --lite2" in new
+
+    path = copy_model(same_model, tmp_path)
+    os.truncate(path, path.stat().st_size - 50)
+    assert "model.mindir: truncated, or not the model" in the_error(run(lite, "--model_path", path, *rest, code=1))
+    write_sidecar(path, "gitee", None)  # as if it had been cut before it was described
+    assert "model.mindir: MindSpore Lite cannot load it" in the_error(run(lite, "--model_path", path, *rest, code=1))
+
+    path = copy_model(same_model, tmp_path)
+    write_sidecar(path, "gitee", (64, 64))
+    other = the_error(run(lite, "--model_path", path, *rest, code=1))
+    assert "its input is not the float32 1x3x64x64 \"x\" that" in other
+
+
+def test_ascend_without_a_card_says_so(models, lite, tmp_path):
+    if os.path.exists("/dev/davinci0"):
+        pytest.skip("there is an Ascend card")
+    Image.fromarray(photo(1, 30, 40)).save(tmp_path / "a.png")
+    rest = ("--input", tmp_path / "a.png", "--output", tmp_path / "out", "--device_target", "Ascend310")
+    done = run(lite, "--model_path", models["paper"].fixed, *rest, code=1)
+    assert the_error(done).endswith(": no Ascend card 0 here (/dev/davinci0 is missing)")
+    done = run(lite, "--model_path", models["paper"].open, *rest, code=1)
+    assert "has an open size, Ascend310 needs a fixed one" in the_error(done)
+
+
+def test_image_larger_than_a_small_fixed_model_is_named(models, lite, tmp_path):
+    Image.fromarray(photo(1, 90, 40)).save(tmp_path / "a.png")
+    done = run(lite, "--model_path", models["paper"].fixed, "--input", tmp_path / "a.png",
+               "--output", tmp_path / "out", code=1)
+    assert "a.png: image of 40x90 is larger than the model's 80x64, which is too small for tiles" in the_error(done)
+
+
+def test_benchmark_reports_latency_and_memory(same_model, lite, tmp_path):
+    Image.fromarray(photo(1, 30, 40)).save(tmp_path / "a.png")
+    done = run(lite, "--model_path", same_model, "--input", tmp_path / "a.png", "--benchmark", "--threads", 1)
+    assert "latency ms: images 1 runs 10 mean " in done.stdout
+    assert "peak memory MiB: " in done.stdout
+    assert done.stderr == ""
+
+
+def run_script(*arguments, code=0, **variables):
+    script = FOLDER.parent / "scripts" / "run_infer_310.sh"
+    done = subprocess.run(["bash", str(script), *map(str, arguments)], capture_output=True, text=True,
+                          env={**os.environ, **{key: str(value) for key, value in variables.items()}})
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def test_script_runs_and_scores_a_test_set(models, lite, tmp_path):
+    from src.metrics import psnr, ssim
+
+    for folder in ("hazy", "GT"):
+        (tmp_path / "set" / folder).mkdir(parents=True)
+    for name in ("1400_1", "1401_2"):
+        Image.fromarray(photo(1, 40, 44)).save(tmp_path / f"set/hazy/{name}.png")
+        Image.fromarray(photo(2, 40, 44)).save(tmp_path / f"set/GT/{name[:4]}.png")
+    done = run_script(models["paper"].open, tmp_path / "set", "CPU", OUTPUT=tmp_path / "out")
+    restored = np.asarray(Image.open(tmp_path / "out/images/1400_1.png"))
+    assert f"{psnr(restored, photo(2, 40, 44)):15.2f}{ssim(restored, photo(2, 40, 44)):15.4f}" in done.stdout
+    assert "2 images; details in " in done.stdout and (tmp_path / "out/metrics.csv").is_file()
+
+    (tmp_path / "set/GT/1401.png").unlink()
+    done = run_script(models["paper"].open, tmp_path / "set", code=1, OUTPUT=tmp_path / "out")
+    assert f"{tmp_path}/set/hazy/1401_2.png: no ground truth" in done.stderr
+    assert "1 images; details in " in done.stdout
+
+
+def test_script_names_wrong_arguments(models, lite, tmp_path):
+    assert "found 0 arguments" in run_script(code=2).stderr
+    assert "DATA_PATH /none: no such file or folder" in run_script("m.mindir", "/none", code=1).stderr
+    done = run_script("/none.mindir", tmp_path, code=1, OUTPUT=tmp_path / "out")
+    assert "MINDIR_PATH /none.mindir: no such file" in done.stderr
+    Image.fromarray(photo(1, 30, 40)).save(tmp_path / "a.png")
+    done = run_script(models["paper"].open, tmp_path / "a.png", "GPU", code=2, OUTPUT=tmp_path / "out")
+    assert "--device_target: must be CPU or Ascend310, not GPU" in done.stderr
+    done = run_script(models["paper"].open, tmp_path / "a.png", OUTPUT=tmp_path / "out")
+    assert "no ground truth found, not scored" in done.stdout and (tmp_path / "out/images/a.png").is_file()
