@@ -24,8 +24,8 @@ CHOICES = {
     "format": ("png", "same"),
 }
 
-
 BOOLEANS = ("True", "False", "true", "false")
+EXPONENTIAL = r"[-+]?\d+(\.\d*)?[eE][-+]?\d+"  # 1e-5 and 1.5e5, which YAML 1.1 takes for text
 
 
 class _Parser(argparse.ArgumentParser):
@@ -116,8 +116,8 @@ def _overrides(path, defaults, sections) -> Dict[str, Any]:
     """
     values: Dict[str, Any] = {}
     for name, value in ({} if path is None else _read(Path(path))).items():
-        is_section = name in defaults and isinstance(value, dict)
-        for key, item in (value if is_section else {name: value}).items():
+        is_section = name in defaults and isinstance(value, (dict, type(None)))
+        for key, item in ((value or {}) if is_section else {name: value}).items():
             homes = [section for section in ([name] if is_section else defaults) if key in defaults[section]]
             if not homes:
                 raise UsageError(f"{path}: unknown key {key}")
@@ -130,7 +130,7 @@ def _overrides(path, defaults, sections) -> Dict[str, Any]:
 
 def _typed(path, key, value, default):
     """The value if it has the default's type; an integer will do for a float."""
-    if isinstance(default, float) and type(value) is int:
+    if isinstance(default, float) and (type(value) is int or re.fullmatch(EXPONENTIAL, str(value))):
         value = float(value)
     if isinstance(default, list) and isinstance(value, list):
         value = [_typed(path, key, item, default[0]) for item in value]
