@@ -2,10 +2,12 @@
 import pytest
 import yaml
 
-from src import config
+from src import config, errors
 from src.errors import UsageError
 
 INFER = ("device", "inference", "infer")
+TRAIN = ("model", "device", "data", "validation", "train", "contrast", "checkpoint", "cloud")
+SHIPPED = sorted(config.DEFAULTS.parent.glob("*.yaml"))
 
 
 def parse(*argv, sections=INFER, **more):
@@ -100,3 +102,100 @@ def test_a_saved_configuration_gives_the_same_options(tmp_path):
     config.save(options, tmp_path / "saved.yaml")
     again = parse("--config", str(tmp_path / "saved.yaml"))
     assert {**vars(options), "given": []} == vars(again)
+
+
+# as train.py reads them: lists, numbers, every file that is shipped
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_every_shipped_file_is_read_whole(path):
+    options = parse("--config", str(path), sections=TRAIN)
+    for section, values in config._read(path).items():
+        for key, value in values.items():
+            assert section not in TRAIN or getattr(options, key) == value, key
+
+
+def test_the_papers_file_gives_the_papers_network():
+    options = parse("--config", str(config.DEFAULTS.parent / "paper.yaml"), sections=TRAIN)
+    assert (options.arch, options.contra_lambda, options.batch_size) == ("paper", 0.1, 16)
+
+
+def test_files_for_another_script_may_be_given_but_not_flags(tmp_path):
+    path = write(tmp_path / "my.yaml", train={"epochs": 3}, lr=0.1, tile=128)
+    options = parse("--config", path)
+    assert options.tile == 128 and not hasattr(options, "epochs") and not hasattr(options, "lr")
+    with pytest.raises(UsageError, match="unrecognized arguments: --epochs 3"):
+        parse("--epochs", "3")
+
+
+@pytest.mark.parametrize("line, value", (
+    ("lr: 1e-5", 1e-5), ("lr: 1.5e-5", 1.5e-5), ("lr: 1.5E5", 1.5e5), ("lr: 2", 2.0), ("train: {lr: 1e-3}", 1e-3),
+    ("train:", 0.00001)))
+def test_numbers_may_be_written_as_people_do(tmp_path, line, value):
+    (tmp_path / "my.yaml").write_text(line + "\n")
+    lr = parse("--config", str(tmp_path / "my.yaml"), sections=TRAIN).lr
+    assert lr == value and type(lr) is float
+
+
+def test_lists_come_from_the_file_and_from_flags(tmp_path):
+    path = write(tmp_path / "my.yaml", betas=[0.5, 1], scales=[1, 0.5, 0.25])
+    options = parse("--config", path, "--betas", "0.8", "0.9", sections=TRAIN)
+    assert (options.betas, options.scales) == ([0.8, 0.9], [1.0, 0.5, 0.25])
+    assert {type(value) for value in options.betas + options.scales} == {float}
+    assert parse(sections=TRAIN).betas == [0.9, 0.999]
+
+
+@pytest.mark.parametrize("values, text", (
+    ({"betas": 0.9}, "betas must be list, not 0.9"),
+    ({"betas": ["a", 0.9]}, "betas must be float, not 'a'"),
+    ({"epochs": True}, "epochs must be int, not True"),
+    ({"epochs": 1.5}, "epochs must be int, not 1.5"),
+    ({"lr": "fast"}, "lr must be float, not 'fast'"),
+    ({"lr": True}, "lr must be float, not True"),
+    ({"no_augment": "True"}, "no_augment must be bool, not 'True'"),
+    ({"dir_data": 5}, "dir_data must be str, not 5"),
+    ({"dir_data": None}, "dir_data must be str, not None"),
+    ({"arch": "resnet"}, "arch must be one of gitee, paper, not resnet"),
+    ({"train": 5}, "unknown key train"),
+    ({"given": ["lr"]}, "unknown key given")))
+def test_wrong_types_in_the_file_are_named(tmp_path, values, text):
+    with pytest.raises(UsageError, match=f"my.yaml: {text}"):
+        parse("--config", write(tmp_path / "my.yaml", **values), sections=TRAIN)
+
+
+@pytest.mark.parametrize("argv, text", (
+    (("--betas", "0.9", "x"), "--betas: invalid float value: 'x'"), (("--betas",), "--betas: expected"),
+    (("--epochs", "1.5"), "--epochs: invalid int value: '1.5'"), (("--lr", "fast"), "--lr: invalid float"),
+    (("--arch", "resnet"), "--arch: invalid choice: 'resnet'"), (("--tile", "64"), "--tile")))
+def test_wrong_types_on_the_command_line_are_named(argv, text):
+    with pytest.raises(UsageError, match=text):
+        parse(*argv, sections=TRAIN)
+
+
+@pytest.mark.parametrize("content", (b"", b"- lr", b"lr: 1: 2", b"\tlr: 1", b"\xff\xfe\x00", b"a: {\n\n"))
+def test_files_that_are_no_configuration_are_one_line(tmp_path, capsys, content):
+    path = tmp_path / "my.yaml"
+    path.write_bytes(content)
+    assert_one_line(capsys, path)
+
+
+def test_missing_files_and_folders_are_one_line(tmp_path, capsys):
+    assert_one_line(capsys, tmp_path / "none.yaml")
+    assert_one_line(capsys, tmp_path)
+
+
+def assert_one_line(capsys, path):
+    """The script ends with exit code 2 and a line that names the flag and the file."""
+    with pytest.raises(SystemExit) as done:
+        errors.run(lambda: parse("--config", str(path), sections=TRAIN))
+    assert done.value.code == 2
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.startswith(f"error: --config {path}: ")
+    assert output.err.count("\n") == 1
+
+
+def test_a_saved_training_configuration_gives_the_same_options(tmp_path):
+    options = parse("--lr", "1e-5", "--betas", "0.5", "0.9", "--no_augment", "--dir_data", "my photos", sections=TRAIN)
+    config.save(options, tmp_path / "saved.yaml")
+    again = parse("--config", str(tmp_path / "saved.yaml"), sections=TRAIN)
+    assert {**vars(options), "given": []} == vars(again)
+    assert [file.name for file in tmp_path.iterdir()] == ["saved.yaml"]

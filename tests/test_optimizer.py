@@ -1,0 +1,108 @@
+"""Adam against the algorithm of its paper in float64, and the learning rate of each step."""
+import math
+from types import SimpleNamespace
+
+import mindspore
+import numpy as np
+import pytest
+from mindspore import Parameter, Tensor
+
+from compiled import both_modes, running
+from src.errors import UsageError
+from src.optimizer import Adam, learning_rate
+
+SHAPES = {"a": (4, 3), "b": (5,), "c": ()}
+RATES = [1e-2, 1e-2, 5e-3, 2e-2, 1e-3]
+
+
+def start():
+    rng = np.random.RandomState(0)
+    return {name: np.asarray(rng.randn(*shape) * 0.01, np.float32) for name, shape in SHAPES.items()}
+
+
+def gradients(step, scale):
+    """Of very different sizes, some of them zero."""
+    rng = np.random.RandomState(step)
+    found = {}
+    for name, shape in SHAPES.items():
+        sizes = scale * 10.0 ** rng.uniform(-3, 0, shape)
+        found[name] = np.asarray(rng.choice([-1, 1, 0], shape, p=[0.45, 0.45, 0.1]) * sizes, np.float32)
+    return found
+
+
+def algorithm_1(scale, betas=(0.9, 0.999), epsilon=1e-8, weight_decay=0.0):
+    """The weights after each step, in the order and notation of Kingma and Ba, algorithm 1; float64."""
+    theta = {name: value.astype(np.float64) for name, value in start().items()}
+    m, v = ({name: np.zeros(shape) for name, shape in SHAPES.items()} for _ in range(2))
+    for t, alpha in enumerate(RATES, start=1):
+        for name, gradient in gradients(t, scale).items():
+            g = gradient.astype(np.float64) + weight_decay * theta[name]
+            m[name] = betas[0] * m[name] + (1 - betas[0]) * g
+            v[name] = betas[1] * v[name] + (1 - betas[1]) * g * g
+            m_hat, v_hat = m[name] / (1 - betas[0]**t), v[name] / (1 - betas[1]**t)
+            theta[name] = theta[name] - alpha * m_hat / (np.sqrt(v_hat) + epsilon)
+        yield {name: value.copy() for name, value in theta.items()}
+
+
+@both_modes
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 1e-8])
+@pytest.mark.parametrize("options", [{}, dict(weight_decay=0.1), dict(betas=(0.5, 0.99), epsilon=1e-3)],
+                         ids=["default", "decay", "betas"])
+def test_five_steps_equal_the_papers_algorithm(scale, options, mode):
+    """Gradients near epsilon tell Adam from its variants; half of this network's are below 1e-6."""
+    parameters = [Parameter(Tensor(value), name=name) for name, value in start().items()]
+    adam = Adam(parameters, **options)
+    moved = 0.0
+    with running(mode):
+        for t, (rate, expected) in enumerate(zip(RATES, algorithm_1(scale, **options)), start=1):
+            adam(tuple(Tensor(gradient) for gradient in gradients(t, scale).values()), Tensor(rate, mindspore.float32))
+            moved += rate
+            for parameter in parameters:
+                np.testing.assert_allclose(parameter.asnumpy(), expected[parameter.name], rtol=0, atol=1e-4 * moved)
+    assert int(adam.step.asnumpy()) == len(RATES)
+
+
+def test_half_precision_gradients_move_float32_weights():
+    parameter = Parameter(Tensor(np.zeros(3, np.float32)), name="w")
+    Adam([parameter])((Tensor(np.array([1, -2, 0], np.float16)),), Tensor(0.01, mindspore.float32))
+    np.testing.assert_allclose(parameter.asnumpy(), [-0.01, 0.01, 0], atol=1e-6)
+
+
+def test_state_has_names_that_loading_a_network_passes_over():
+    adam = Adam([Parameter(Tensor(np.zeros(3, np.float32)), name="down1.0.bias")])
+    names = {parameter.name for parameter in [*adam.moment1, *adam.moment2, adam.step]}
+    assert names == {"optimizer.moment1.down1.0.bias", "optimizer.moment2.down1.0.bias", "optimizer.step"}
+
+
+def rates(steps=20, **changes):
+    usual = dict(lr=2.0, lr_min=0.2, warmup_steps=0, lr_schedule="cosine", lr_step=2)
+    options = SimpleNamespace(**{**usual, **changes})
+    return [learning_rate(options, step, steps_per_epoch=3, total_steps=20) for step in range(steps)]
+
+
+def test_cosine_goes_from_lr_to_lr_min_over_all_steps():
+    assert rates() == pytest.approx([0.2 + 0.9 * (1 + math.cos(math.pi * step / 20)) for step in range(20)])
+    assert rates(24)[20:] == pytest.approx([0.2] * 4)
+
+
+def test_step_halves_every_lr_step_epochs():
+    assert rates(lr_schedule="step") == [2.0] * 6 + [1.0] * 6 + [0.5] * 6 + [0.25] * 2
+
+
+def test_constant_stays():
+    assert rates(lr_schedule="constant") == [2.0] * 20
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant", "step"])
+def test_warmup_rises_to_lr_in_equal_steps(schedule):
+    assert rates(5, lr_schedule=schedule, warmup_steps=4) == pytest.approx([0.5, 1.0, 1.5, 2.0, 2.0])
+
+
+def test_cosine_after_warmup_ends_at_lr_min_all_the_same():
+    assert rates(21, warmup_steps=4)[12] == pytest.approx(1.1)
+    assert rates(21, warmup_steps=4)[20] == pytest.approx(0.2)
+
+
+def test_a_floor_above_the_rate_is_an_error():
+    with pytest.raises(UsageError, match="--lr_min must be at most --lr 2.0, not 3.0"):
+        rates(lr_min=3.0)
