@@ -3,6 +3,7 @@
     python eval.py
     python eval.py --dir_data ./dataset --data_test Dense --ckpt_path ckpt/aecrnet_best.ckpt
     python eval.py --dir_data SOTS/indoor --data_test RESIDE --save_images --report
+    python eval.py --mindir_path aecrnet.mindir
 
 The first scores the shipped checkpoint on the photos that scikit-image ships, hazed. Writes metrics.csv (a row an
 image) and summary.json to --output_dir.
@@ -34,14 +35,14 @@ REPORTED = ("psnr_hazy", "psnr", "ssim_hazy", "ssim")
 
 def main(argv: Optional[List[str]] = None) -> int:
     options = config.parse(sys.argv[1:] if argv is None else argv, SECTIONS, __doc__.splitlines()[0])
-    check_options(options)
+    check_options(options, options.mindir_path)
     warnings.filterwarnings("ignore", module="PIL")  # what matters in a damaged file becomes an InputError
     output = make_output_folder(options.output_dir, "--output_dir")
     pairs, unmatched = find_test_set(options, output)
     for path in unmatched:
         print(f"error: {path}: no ground truth", file=sys.stderr)
 
-    dehazer = open_dehazer(options)  # imports MindSpore, after all that can be wrong with flags and folders
+    dehazer = open_dehazer(options, options.mindir_path)  # imports MindSpore, after all that can be wrong with flags and folders
     evaluation = Evaluation(options, output, dehazer, pairs)
     evaluation.run()
     evaluation.write(unmatched)

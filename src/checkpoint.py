@@ -52,8 +52,9 @@ def load_checkpoint(path: PathLike) -> Tuple[Dict[str, Parameter], Dict[str, Any
         entries = mindspore.load_checkpoint(str(path))
     except (ValueError, RuntimeError, TypeError, OSError) as error:
         raise InputError(f"{path}: not a checkpoint, or truncated ({one_line(error)[:120]})") from None
-    parameters = {name: value for name, value in entries.items() if "." in name}
-    description = {name: _as_python(value) for name, value in entries.items() if "." not in name}
+    facts = {name for name, value in entries.items() if "." not in name and getattr(value, "shape", ()) == ()}
+    parameters = {name: value for name, value in entries.items() if name not in facts}
+    description = {name: _as_python(entries[name]) for name in facts}
     return parameters, description
 
 
@@ -66,7 +67,10 @@ def load_network(path: PathLike) -> Tuple[Dehaze, Dict[str, Any]]:
     description = {**REFERENCE, **description} if "arch" not in description else description
     if description["arch"] not in ARCHS:
         raise InputError(f"{path}: arch must be one of {', '.join(ARCHS)}, not {description['arch']}")
-    net = Dehaze(description["arch"], description.get("dcn_sampling", "exact"))
+    try:
+        net = Dehaze(description["arch"], description.get("dcn_sampling", "exact"))
+    except ValueError as error:
+        raise InputError(f"{path}: {one_line(error)}") from None
     load_into(net, network_weights(parameters), path)
     net.set_train(False)
     return net, description

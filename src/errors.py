@@ -33,3 +33,6 @@ def run(main: Callable[[], Optional[int]]) -> None:
     except UserError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -131,23 +131,34 @@ class Dehazer:
         return np.clip(self.network(x), 0, white).transpose(0, 2, 3, 1) * np.float32(255.0 / white)
 
 
-def open_dehazer(options: SimpleNamespace) -> Dehazer:
-    """The Dehazer that the flags of eval.py and infer.py ask for."""
+def open_dehazer(options: SimpleNamespace, mindir_path: str = "") -> Dehazer:
+    """The Dehazer that the flags of eval.py and infer.py ask for, with an exported model in a checkpoint's place."""
+    network = None
+    if mindir_path:
+        from src.exported import MindirNetwork
+
+        network = MindirNetwork(mindir_path, options.device_target, options.device_id)
     return Dehazer(options.ckpt_path or None, options.device_target, options.tile, options.overlap,
-                   options.self_ensemble, options.device_id)
+                   options.self_ensemble, options.device_id, network)
 
 
-def check_options(options: SimpleNamespace) -> None:
+def check_options(options: SimpleNamespace, mindir_path: str = "") -> None:
     """Find mistakes in the flags of section `inference` before MindSpore is imported.
 
-    Raises: UsageError for a value out of range, InputError if the checkpoint is not there.
+    Raises: UsageError for a value out of range, InputError if the checkpoint or the exported model is not there.
     """
     check_tiles(options.tile, options.overlap)
     if options.batch_size < 1:
         raise UsageError(f"--batch_size {options.batch_size}: must be at least 1")
     if options.max_pixels < 0:
         raise UsageError(f"--max_pixels {options.max_pixels}: must not be negative")
-    find_checkpoint(options.ckpt_path or None)
+    if mindir_path and options.ckpt_path:
+        raise UsageError(f"--mindir_path {mindir_path}: takes the place of --ckpt_path, give one of them")
+    if mindir_path:
+        if not Path(mindir_path).is_file():
+            raise InputError(f"--mindir_path {mindir_path}: no such file")
+    else:
+        find_checkpoint(options.ckpt_path or None)
 
 
 def check_tiles(tile: int, overlap: int) -> None:

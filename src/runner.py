@@ -11,7 +11,7 @@ from mindspore import Tensor
 
 from src.aecrnet import VALUE_RANGE
 from src.checkpoint import load_network
-from src.errors import InputError, one_line
+from src.device import select_device
 from src.files import PathLike
 
 # From this many calls with one shape on, compiling it saves more time than it takes (see NetworkRunner).
@@ -49,7 +49,7 @@ class NetworkRunner:
     """
 
     def __init__(self, checkpoint: PathLike, device_target: str = "CPU", device_id: int = 0):
-        _select_device(device_target, device_id)
+        select_device(device_target, device_id)
         self.path = Path(checkpoint)
         self._net, self.description = load_network(checkpoint)
         self.value_range = VALUE_RANGE[self._net.arch]
@@ -85,13 +85,3 @@ class NetworkRunner:
             del self._expected[shape]
         self._compiled.clear()
         self._seen.clear()  # each must earn its next compilation
-
-
-def _select_device(device_target: str, device_id: int) -> None:
-    try:
-        mindspore.set_device(device_target, device_id)
-    except (RuntimeError, ValueError) as error:
-        # a process that has computed already cannot choose, but may have the right device
-        if (mindspore.get_context("device_target"), mindspore.get_context("device_id")) != (device_target, device_id):
-            raise InputError(
-                f"--device_target {device_target}: cannot be used ({one_line(error)[:200]})") from None

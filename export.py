@@ -1,0 +1,104 @@
+"""Export a checkpoint as MINDIR, AIR or ONNX, and check what was exported.
+
+    python export.py --file_format MINDIR
+    python export.py --file_format MINDIR --dynamic --lite2 --file_name output/aecrnet
+    python export.py --ckpt_path ckpt/aecrnet_best.ckpt --image_height 512 --image_width 512
+
+Beside N.mindir stands N.json, which tells a program how to feed the model. ascend310_infer/ runs both.
+"""
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import List, Optional, Tuple
+
+import numpy as np
+
+from src import config, errors
+from src.errors import InputError, UsageError
+from src.files import make_output_folder
+from src.images import MIN_SIDE
+from src.inference import find_checkpoint
+
+SECTIONS = ("device", "export")
+TOLERANCE = 1e-4  # of the value range, between the checkpoint and what was exported
+CHECKED_SIZES = ((64, 48), (48, 80))  # where height and width are open
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    options = config.parse(sys.argv[1:] if argv is None else argv, SECTIONS, __doc__.splitlines()[0])
+    check(options)
+    size = None if options.dynamic else (options.image_height, options.image_width)
+    path = Path(f"{options.file_name}.{options.file_format.lower()}")
+    make_output_folder(path.parent, "--file_name")
+    checkpoint = find_checkpoint(options.ckpt_path or None)
+
+    import mindspore  # slow, after all that can be wrong with flags and files
+
+    from src.checkpoint import load_network
+    from src.exported import write_model
+
+    mindspore.set_device(options.device_target, options.device_id)
+    mindspore.set_context(mode=mindspore.PYNATIVE_MODE)  # the checkpoint runs once: the memory of a graph is not worth it
+    net, description = load_network(checkpoint)
+    write_model(net, path, options.file_format, size)
+    print(f"{path}: {description['arch']} from {checkpoint}, input [1, 3, "
+          f"{'any, any' if options.dynamic else '%d, %d' % size}], {path.stat().st_size / 1e6:.1f} MB")
+    if options.file_format == "MINDIR":
+        compare(net, path, [size] if size else CHECKED_SIZES)
+    if options.lite2:
+        write_for_lite(path, description["arch"], size)
+    return 0
+
+
+def check(options: SimpleNamespace) -> None:
+    """Find mistakes in the flags before MindSpore is imported. Raises: UsageError."""
+    for flag in ("image_height", "image_width"):
+        side = getattr(options, flag)
+        if side < MIN_SIDE or side % 4:
+            raise UsageError(f"--{flag} {side}: must be a multiple of 4 from {MIN_SIDE} on; "
+                             "programs mirror smaller images up to it, as infer.py does")
+        if options.dynamic and flag in options.given:
+            raise UsageError(f"--{flag} {side}: has no meaning with --dynamic")
+    if options.file_format == "AIR" and options.device_target != "Ascend":
+        raise UsageError(f"--file_format AIR: can be written on Ascend only, not on {options.device_target}; "
+                         "MINDIR serves CPU, GPU and Ascend")
+    if options.lite2 and options.file_format != "MINDIR":
+        raise UsageError(f"--lite2: needs --file_format MINDIR, not {options.file_format}")
+
+
+def compare(net, path: Path, sizes: List[Tuple[int, int]]) -> None:
+    """Load the file again and compare it with the checkpoint's network on seeded images.
+
+    Raises: InputError above the tolerance; the files stay for a look at them.
+    """
+    from mindspore import Tensor
+
+    from src.aecrnet import VALUE_RANGE
+    from src.exported import MindirNetwork
+
+    white = VALUE_RANGE[net.arch]
+    images = [np.random.default_rng(0).random((1, 3) + tuple(size), np.float32) * white for size in sizes]
+    results = [np.clip(net(Tensor(x)).asnumpy(), 0, white) for x in images]
+    model = MindirNetwork(path)
+    for size, x, expected in zip(sizes, images, results):
+        difference = float(np.abs(model(x) - expected).max()) / white
+        print(f"loaded again, at {size[1]}x{size[0]}: largest difference to the checkpoint {difference:.1e} of the range")
+        if not difference <= TOLERANCE:
+            raise InputError(f"{path}: differs from the checkpoint by {difference:.1e} of the range, more than {TOLERANCE}")
+
+
+def write_for_lite(path: Path, arch: str, size: Optional[Tuple[int, int]]) -> None:
+    """The same model for MindSpore Lite 2.0.0, with its own sidecar."""
+    from src.exported import write_sidecar
+    from src.lite import rewrite_for_lite20
+
+    lite = path.with_name(f"{path.stem}_lite20.mindir")
+    rewrite_for_lite20(path, lite)
+    write_sidecar(lite, arch, size)
+    print(f"{lite}: the same for MindSpore Lite 2.0.0")
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,63 @@
+"""Haze the photos that scikit-image ships, dehaze them with the shipped weights, and show the difference.
+
+    python scripts/demo.py --output_dir output/demo
+
+Writes NAME.png (hazy, dehazed and clear side by side) and report.html, and prints PSNR and SSIM before and after.
+"""
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from src import errors  # noqa: E402
+from src.demo import demo_pairs  # noqa: E402
+from src.files import make_output_folder  # noqa: E402
+from src.images import write_image  # noqa: E402
+from src.inference import Dehazer, find_checkpoint  # noqa: E402
+from src.metrics import psnr, ssim  # noqa: E402
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("--output_dir", default="output/demo", help="folder for the pictures and the report")
+    parser.add_argument("--ckpt_path", default="", help="another checkpoint than the shipped one")
+    options = parser.parse_args()
+    folder = make_output_folder(options.output_dir, "--output_dir")
+    checkpoint = find_checkpoint(options.ckpt_path or None)
+    dehazer = Dehazer(checkpoint)
+    rows, entries = [], []
+    print(f"{'photo':<12} {'hazy PSNR':>10} {'SSIM':>7} {'dehazed PSNR':>14} {'SSIM':>7}")
+    for name, hazy, clear in demo_pairs():
+        dehazed = dehazer.dehaze(hazy)
+        rows.append((psnr(hazy, clear), ssim(hazy, clear), psnr(dehazed, clear), ssim(dehazed, clear)))
+        print(_line(name, rows[-1]), flush=True)
+        write_image(folder / f"{name}.png", np.hstack([hazy, dehazed, clear]))
+        entries.append((name, hazy, dehazed, clear, rows[-1]))
+    print(_line("mean", np.mean(rows, axis=0)))
+    report = _write_report(folder / "report.html", checkpoint, dehazer, entries)
+    print(f"pictures (hazy | dehazed | clear) in {folder}, to look at and compare: {report}")
+    return 0
+
+
+def _line(name, scores) -> str:
+    return f"{name:<12} {scores[0]:>10.2f} {scores[1]:>7.4f} {scores[2]:>14.2f} {scores[3]:>7.4f}"
+
+
+def _write_report(path: Path, checkpoint: Path, dehazer: Dehazer, entries) -> Path:
+    from src.report import Report, software_versions
+
+    facts = {"checkpoint": checkpoint.name, **dehazer.network.description, **software_versions()}
+    report = Report("AECR-Net demo", facts, len(entries))
+    for name, hazy, dehazed, clear, scores in entries:
+        report.add(name, hazy, dehazed, clear, dict(zip(("psnr_hazy", "ssim_hazy", "psnr", "ssim"), scores)))
+    report.write(path)
+    return path
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,127 @@
+"""An exported model: its file, the sidecar that says how to feed it, and running it from Python."""
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, Optional, Tuple
+
+import mindspore
+import numpy as np
+from mindspore import Tensor, nn
+from mindspore import dtype as mstype
+
+from src.aecrnet import MULTIPLE, RGB_MEAN, VALUE_RANGE, Dehaze
+from src.device import select_device
+from src.errors import InputError, one_line
+from src.export_graph import ExportGraph
+from src.files import PathLike, atomic_write
+from src.scores import sha256
+
+INPUT_NAME = "x"
+SIDECAR_KEYS = {"format", "arch", "input_name", "layout", "dtype", "shape", "range", "mean", "clip", "multiple_of",
+                "sha256"}
+
+Size = Optional[Tuple[int, int]]  # height and width; None where they are open
+
+
+def write_model(net: Dehaze, path: Path, file_format: str, size: Size) -> None:
+    """Export `net` and its sidecar.
+
+    Args:
+        path: with the suffix of the format; a temporary file beside it is renamed when it is whole.
+        size: height and width, multiples of 4; None leaves them open.
+
+    Raises: InputError if MindSpore cannot write this network in this format, or the file cannot be written.
+    """
+    graph = ExportGraph(net)
+    if size is None:
+        example = Tensor(shape=(1, 3, None, None), dtype=mstype.float32)
+    else:
+        example = Tensor(np.zeros((1, 3) + size, np.float32))
+    try:
+        with atomic_write(path) as temporary:
+            mindspore.export(graph, example, file_name=str(temporary.with_suffix("")), file_format=file_format)
+            temporary.chmod(0o644)
+    except (RuntimeError, ValueError, TypeError, OSError) as error:
+        raise InputError(f"{path}: MindSpore {mindspore.__version__} cannot export this ({one_line(error)[:200]})") \
+            from None
+    write_sidecar(path, net.arch, size)
+
+
+def write_sidecar(path: Path, arch: str, size: Size) -> None:
+    """Write `N.json` beside `N.mindir`: all that a consumer needs to know of the model."""
+    facts = {
+        "format": 1, "arch": arch, "input_name": INPUT_NAME, "layout": "NCHW", "dtype": "float32",
+        "shape": [1, 3, *(size or (-1, -1))], "range": [0, VALUE_RANGE[arch]],
+        "mean": [mean * VALUE_RANGE[arch] for mean in RGB_MEAN] if arch == "gitee" else None,
+        "clip": "in_graph", "multiple_of": MULTIPLE, "sha256": sha256(path),
+    }
+    with atomic_write(path.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def read_sidecar(path: Path) -> Dict[str, Any]:
+    """The sidecar of the model `path`.
+
+    Raises: InputError if it is missing, no such JSON, or belongs to another or a damaged model.
+    """
+    sidecar = path.with_suffix(".json")
+    try:
+        facts = json.loads(sidecar.read_text(encoding="utf-8"))
+        missing = SIDECAR_KEYS - set(facts)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{sidecar}: cannot be read, export.py writes it beside the model ({one_line(error)})") \
+            from None
+    if missing:
+        raise InputError(f"{sidecar}: lacks {', '.join(sorted(missing))}; export the model anew")
+    if facts["sha256"] != sha256(path):
+        raise InputError(f"{path}: is not the model that {sidecar.name} describes, or damaged (sha256 differs)")
+    return facts
+
+
+class MindirNetwork:
+    """A MINDIR as the network of a `src.inference.Dehazer`.
+
+    Attributes: path, description, value_range as in src.runner.NetworkRunner.
+    Raises: InputError if the model or its sidecar cannot be read.
+    """
+
+    def __init__(self, path: PathLike, device_target: str = "CPU", device_id: int = 0):
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise InputError(f"{self.path}: no such model")
+        self.description = read_sidecar(self.path)
+        self.value_range = float(self.description["range"][1])
+        self.size = tuple(self.description["shape"][2:])
+        select_device(device_target, device_id)
+        mindspore.set_context(mode=mindspore.GRAPH_MODE)  # a loaded graph runs in no other mode
+        try:
+            self._graph = nn.GraphCell(mindspore.load(str(self.path)))
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"{self.path}: not a MINDIR ({one_line(error)[:120]})") from None
+
+    def expect(self, shape, calls: int) -> None:
+        """Nothing to prepare: the graph is compiled as it stands."""
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """float32[n, 3, h, w] in 0..value_range -> the same, restored.
+
+        Raises: InputError for an image larger than a model of fixed size takes.
+        """
+        return np.concatenate([self._one(image[None]) for image in x])
+
+    def _one(self, x: np.ndarray) -> np.ndarray:
+        h, w = x.shape[2:]
+        if self.size == (-1, -1):
+            target = (h + -h % MULTIPLE, w + -w % MULTIPLE)
+        else:
+            target = self.size
+        if h > target[0] or w > target[1]:
+            raise InputError(f"{self.path}: takes images up to {target[1]}x{target[0]}, not {w}x{h}; "
+                             "export with --dynamic, or use --tile")
+        return self._graph(Tensor(mirror_up(x, target))).asnumpy()[:, :, :h, :w]
+
+
+def mirror_up(x: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+    """Extend [n, c, h, w] to `size` at the lower and right edge by reflection, repeatedly where the image is small."""
+    return np.pad(x, ((0, 0), (0, 0), (0, size[0] - x.shape[2]), (0, size[1] - x.shape[3])), mode="reflect")
