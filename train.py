@@ -10,6 +10,7 @@ is inf or nan, or the state at the end could not be saved. 2: a bad option.
 from __future__ import annotations
 
 import math
+import os
 import signal
 import sys
 from typing import Dict
@@ -42,7 +43,7 @@ def main(argv=None) -> int:
     return code
 
 
-def train(options, ranks, stop: "StopSignals") -> int:
+def train(options, ranks, stop: StopSignals) -> int:
     """Train to the last step or until a signal. Returns the exit code."""
     from src import build
     from src.optimizer import learning_rate
@@ -130,14 +131,14 @@ def last_words(options, state, total: int) -> str:
         return f"finished: step {total} of {total}"
     if state.step == 0:
         return "stopped before the first step, nothing is saved"
-    more = " and a larger --max_steps" if state.step == options.max_steps else ""
+    more = " and a larger --max_steps" if 0 < options.max_steps <= state.step else ""
     return f"stopped after step {state.step} of {total}; the same command with --resume{more} goes on"
 
 
 class StopSignals:
     """Turns SIGINT and SIGTERM into a request to stop after the step in hand."""
 
-    def __enter__(self) -> "StopSignals":
+    def __enter__(self) -> StopSignals:
         self.requested = False
         self._before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
@@ -148,6 +149,7 @@ class StopSignals:
 
     def _request(self, number, frame) -> None:
         self.requested = True
+        os.write(2, b"\nstopping after this step\n")  # print is not safe here
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def _located(folder: str, layout: str) -> Tuple[str, str]:
     return (_demo_folder(), "Pairs") if layout == "Demo" else (folder, layout)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _demo_folder() -> Path:
     return write_demo_set(DEMO_FOLDER)
 

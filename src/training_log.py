@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Dict, Iterator, List
 
+import numpy as np
 from tqdm import tqdm
 
 from src.errors import one_line
@@ -59,11 +60,11 @@ class TrainingLog:
 
     def draw(self, now: bool = False) -> None:
         """Write loss.png, unless that was done a moment ago and need not be `now`."""
-        if now or time.monotonic() - self._curve_drawn > SECONDS_BETWEEN_CURVES:
+        if self._rows and (now or time.monotonic() - self._curve_drawn > SECONDS_BETWEEN_CURVES):
             self._try("loss.png", lambda: _draw(self._rows, self._curve))
             self._curve_drawn = time.monotonic()
 
-    def __enter__(self) -> "TrainingLog":
+    def __enter__(self) -> TrainingLog:
         return self
 
     def __exit__(self, *_) -> None:
@@ -110,7 +111,7 @@ class TimedBatches:
         self._batches, self._images_per_step = batches, images_per_step
         self._step_started, self._steps, self._seconds, self._waited = None, 0, 0.0, 0.0
 
-    def __enter__(self) -> "TimedBatches":
+    def __enter__(self) -> TimedBatches:
         return self
 
     def __exit__(self, *_) -> None:
@@ -155,8 +156,10 @@ def _draw(rows: List[Dict[str, str]], path: PathLike) -> None:
     from matplotlib import pyplot
 
     figure, axis = pyplot.subplots(figsize=(8, 4.5), dpi=100)
-    axis.plot(*_column(rows, "loss"), color="tab:blue", linewidth=1)
-    axis.set(xlabel="step", ylabel="loss", title="AECR-Net training")
+    steps, losses = _column(rows, "loss")
+    axis.plot(steps, losses, color="tab:blue", linewidth=0.5, alpha=0.5)
+    axis.plot(steps, _smoothed(losses), color="tab:blue", linewidth=2)
+    axis.set(xlabel="step", ylabel="loss (thick: running mean)", title="AECR-Net training")
     axis.grid(alpha=0.3)
     steps, psnr = _column(rows, "val_psnr")
     if steps:
@@ -169,6 +172,13 @@ def _draw(rows: List[Dict[str, str]], path: PathLike) -> None:
             figure.savefig(temporary)
     finally:
         pyplot.close(figure)
+
+
+def _smoothed(values: List[float]) -> List[float]:
+    """Each value averaged with the twentieth of all values that comes before it: a batch is a poor sample."""
+    width = len(values) // 20 + 1
+    sums = np.concatenate([np.zeros(width), np.cumsum(values)])
+    return list((sums[width:] - sums[:-width]) / np.minimum(np.arange(len(values)) + 1, width))
 
 
 def _column(rows: List[Dict[str, str]], name: str):

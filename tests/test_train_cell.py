@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import mindspore
 import numpy as np
 import pytest
+from compiled import running
 from mindspore import Tensor, nn
 
-from compiled import running
 from golden.seeded import image, seeded
 from src.aecrnet import RGB_MEAN, RGB_STD, Dehaze
 from src.loss import ContrastLoss
@@ -270,7 +270,8 @@ def test_weight_decay_is_added_to_the_gradient():
 
 
 def schedule(**changes):
-    options = SimpleNamespace(**{**dict(lr=1.0, lr_min=0.1, warmup_steps=0, lr_schedule="cosine", lr_step=2), **changes})
+    plain = dict(lr=1.0, lr_min=0.1, warmup_steps=0, lr_schedule="cosine", lr_step=2)
+    options = SimpleNamespace(**{**plain, **changes})
     return [learning_rate(options, step, steps_per_epoch=5, total_steps=20) for step in range(20)]
 
 

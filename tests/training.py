@@ -82,3 +82,10 @@ def metrics(folder):
     lines = (Path(folder) / "metrics.csv").read_text().splitlines()
     speed = lines[0].split(",").index("images_per_s")
     return [[value for column, value in enumerate(line.split(",")) if column != speed] for line in lines]
+
+
+def logged_steps(folder):
+    """The last step in metrics.csv; 0 if there is none."""
+    path = Path(folder) / "metrics.csv"
+    last = path.read_text().splitlines()[-1].split(",")[0] if path.is_file() else ""
+    return int(last) if last.isdecimal() else 0

@@ -1,0 +1,134 @@
+"""What surrounds training: metrics.csv, curve, TensorBoard events, ModelArts, the script."""
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from training import ROOT, assert_same_checkpoint, flags, metrics
+
+import train
+from src import modelarts, training_log
+from src.errors import InputError, UsageError
+
+pytest_plugins = "training_fixtures"
+
+
+def test_a_torn_last_row_of_metrics_is_dropped(train_data, whole_run, small_net, tmp_path):
+    shutil.copytree(whole_run, tmp_path / "run")
+    with open(tmp_path / "run/metrics.csv", "a") as file:
+        file.write("6,2,31.")
+    train.main(flags(train_data, tmp_path / "run", "--resume"))
+    assert metrics(tmp_path / "run") == metrics(whole_run)
+
+
+def test_the_curve_is_smoothed_by_a_running_mean():
+    values = list(np.random.RandomState(1).rand(50))
+    expected = [np.mean(values[max(0, end - 3):end]) for end in range(1, 51)]
+    np.testing.assert_allclose(training_log._smoothed(values), expected)
+
+
+def test_tensorboard_events_hold_the_rows(train_data, small_net, tmp_path):
+    for part in (["--max_steps=3"], ["--resume"]):
+        train.main(flags(train_data, tmp_path / "run", f"--summary_dir={tmp_path / 'events'}", *part))
+    first, second = (list(read_events(path)) for path in sorted((tmp_path / "events").iterdir()))
+    assert first[0].file_version == "brain.Event:2"
+    assert second[1].session_log.status == second[1].session_log.START and second[1].step == 4
+    losses = [(event.step, value.simple_value) for event in first + second for value in event.summary.value
+              if value.tag == "loss"]
+    rows = [(int(row[0]), float(row[2])) for row in metrics(tmp_path / "run")[1:]]
+    assert [step for step, _ in losses] == [1, 2, 3, 4, 5, 6]
+    np.testing.assert_allclose(losses, rows, rtol=1e-5)
+
+
+def read_events(path):
+    from tensorboardX.proto.event_pb2 import Event
+
+    content = path.read_bytes()
+    while content:
+        size = int.from_bytes(content[:8], "little")
+        yield Event.FromString(content[12:12 + size])
+        content = content[12 + size + 4:]
+
+
+class FakeMoxing:
+    """Stands for ModelArts' moxing: `file.copy_parallel` notes what it is asked for."""
+
+    def __init__(self, content=None):
+        self.file, self.copied, self.content = self, [], content
+
+    def copy_parallel(self, src_url, dst_url):
+        self.copied.append((src_url, str(dst_url)))
+        if src_url == "obs://results":
+            shutil.copytree(self.content, dst_url)
+
+
+def cloud(train_data, folder, *more):
+    return flags("/nowhere", folder, "--modelArts_mode=True", "--data_url=obs://data", "--train_url=obs://results",
+                 *more)
+
+
+def test_modelarts_copies_data_in_and_results_out(train_data, whole_run, small_net, tmp_path, monkeypatch):
+    moxing = FakeMoxing(content=tmp_path / "first")
+    monkeypatch.setitem(sys.modules, "moxing", moxing)
+    monkeypatch.setattr(modelarts, "LOCAL_DATA", str(train_data))
+    assert train.main(cloud(train_data, tmp_path / "first", "--max_steps=4")) == 0
+    assert moxing.copied == [("obs://data", str(train_data)), (str(tmp_path / "first"), "obs://results")]
+    assert train.main(cloud(train_data, tmp_path / "second", "--resume")) == 0
+    assert moxing.copied[2:] == [("obs://data", str(train_data)), ("obs://results", str(tmp_path / "second")),
+                                 (str(tmp_path / "second"), "obs://results")]
+    assert_same_checkpoint(tmp_path / "second/run_last.ckpt", whole_run / "run_last.ckpt")
+
+
+def test_modelarts_keeps_the_results_of_a_run_that_fails(train_data, small_net, tmp_path, monkeypatch):
+    moxing = FakeMoxing()
+    monkeypatch.setitem(sys.modules, "moxing", moxing)
+    monkeypatch.setattr(modelarts, "LOCAL_DATA", str(train_data))
+    with pytest.raises(InputError, match="loss"):
+        train.main(cloud(train_data, tmp_path, "--lr=1e30"))
+    assert moxing.copied[-1] == (str(tmp_path), "obs://results")
+
+
+def test_modelarts_elsewhere_is_one_line(train_data, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "moxing", None)
+    cases = {"moxing is missing": [], "needs --data_url": ["--data_url="],
+             "needs --train_url": ["--train_url=", "--resume"]}
+    for text, more in cases.items():
+        with pytest.raises(UsageError, match=text):
+            train.main(cloud(train_data, tmp_path, *more))
+
+
+@pytest.fixture
+def script(tmp_path):
+    """run_standalone_train.sh in a folder where train.py only prints its arguments."""
+    (tmp_path / "repo/scripts").mkdir(parents=True)
+    shutil.copy(ROOT / "scripts/run_standalone_train.sh", tmp_path / "repo/scripts")
+    (tmp_path / "repo/train.py").write_text("import os, sys; print(os.getcwd(), *sys.argv[1:])")
+    (tmp_path / "repo/.venv/bin").mkdir(parents=True)
+    (tmp_path / "repo/.venv/bin/python").symlink_to(sys.executable)
+    (tmp_path / "data").mkdir()
+
+    def run(*arguments):
+        return subprocess.run(["bash", "repo/scripts/run_standalone_train.sh", *arguments], cwd=tmp_path,
+                              env={**os.environ, "DEVICE_ID": "3"}, capture_output=True, text=True)
+
+    return run
+
+
+def test_the_standalone_script_trains_as_the_reference(script, tmp_path):
+    run = script("data", "name", "GPU", "--resume")
+    assert run.returncode == 0, run.stderr
+    folder, *arguments = run.stdout.split()
+    assert folder == str(tmp_path / "repo")
+    options = train.config.parse(arguments, train.SECTIONS, "")
+    assert (options.device_target, options.device_id, options.dir_data) == ("GPU", 3, str(tmp_path / "data"))
+    assert (options.filename, options.ckpt_save_path, options.resume) == ("name", "ckpt/name", True)
+    assert (options.lr, options.patch_size, options.epochs, options.contra_lambda) == (1e-4, 256, 600, 20.0)
+
+
+@pytest.mark.parametrize("arguments", [(), ("data", "name"), ("nowhere", "name", "CPU"), ("data", "name", "TPU")])
+def test_wrong_arguments_of_the_standalone_script_show_its_usage(script, arguments):
+    run = script(*arguments)
+    assert run.returncode == 2 and run.stdout == ""
+    assert run.stderr.startswith("Usage: bash scripts/run_standalone_train.sh [TRAIN_DATA_PATH] [FILENAME] [DEVICE]")
