@@ -30,6 +30,8 @@ def main(argv=None) -> int:
     with StopSignals() as stop:
         if options.modelArts_mode:
             modelarts.download(options)
+        if options.modelArts_mode and options.resume:
+            modelarts.download_results(options)
         train_options.refuse_to_overwrite(options)
         make_output_folder(options.ckpt_save_path, "--ckpt_save_path")
         from src import device  # slow to import, after the options are known to be good

@@ -9,19 +9,19 @@ LOCAL_DATA = "/cache/data"
 
 
 def download(options: SimpleNamespace) -> None:
-    """Copy `--data_url` to the local disk and train from there; with `--resume` the earlier results too.
+    """Copy `--data_url` to the local disk and work from there.
 
-    Raises: UsageError if moxing is missing (this is no ModelArts machine) or an address is not given.
+    Raises: UsageError if moxing is missing (this is no ModelArts machine) or no `--data_url` is given.
     """
     if not options.data_url:
         raise UsageError("--modelArts_mode: needs --data_url, where the data is")
-    if options.resume and not options.train_url:
-        raise UsageError("--modelArts_mode: --resume needs --train_url, where the results of the earlier run are")
-    file = _moxing().file
-    file.copy_parallel(src_url=options.data_url, dst_url=LOCAL_DATA)
-    if options.resume:
-        file.copy_parallel(src_url=options.train_url, dst_url=options.ckpt_save_path)
+    _moxing().file.copy_parallel(src_url=options.data_url, dst_url=LOCAL_DATA)
     options.dir_data = LOCAL_DATA
+
+
+def download_results(options: SimpleNamespace) -> None:
+    """Copy what an earlier run left in `--train_url` to the folder of checkpoints, to resume from."""
+    _moxing().file.copy_parallel(src_url=options.train_url, dst_url=options.ckpt_save_path)
 
 
 def upload(options: SimpleNamespace) -> None:

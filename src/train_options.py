@@ -33,6 +33,8 @@ def check(options: SimpleNamespace) -> None:
     _require(options.lr_min <= options.lr, options, "lr_min", f"must be at most --lr {options.lr}")
     _require(Path(options.filename).name == options.filename != "", options, "filename",
              "must be a name without folders")
+    _require(options.train_url or not (options.modelArts_mode and options.resume), options, "train_url",
+             "must be where the results of the earlier run are, for --resume in ModelArts")
     _check_model(options)
 
 

@@ -1,5 +1,6 @@
 """train.py: AECR-Net learns, and goes on after every ordinary end as if it had not stopped."""
 import csv
+import importlib
 import os
 import shutil
 import signal
@@ -24,7 +25,6 @@ from training import (
 
 import train
 from src import build, config, device, train_state, training_log
-from src.checkpoint import load_network
 from src.device import Ranks
 from src.errors import InputError
 
@@ -87,7 +87,7 @@ def test_the_resolved_configuration_repeats_the_run(full_run, small_net, tmp_pat
     assert {**vars(resolved), "given": 0} == {**vars(original), "given": 0}
 
 
-def test_the_demo_learns_in_a_dozen_steps(tmp_path):
+def test_the_demo_learns_in_a_dozen_steps_and_eval_takes_its_checkpoint(train_data, tmp_path):
     run = subprocess.run(
         [sys.executable, ROOT / "train.py", "--config", ROOT / "configs/demo.yaml", "--max_steps=12", "--log_every=1",
          "--warmup_steps=0", f"--ckpt_save_path={tmp_path}"],
@@ -99,8 +99,15 @@ def test_the_demo_learns_in_a_dozen_steps(tmp_path):
         assert shown in run.stderr
     losses = [float(row[2]) for row in metrics(tmp_path)[1:]]
     assert len(losses) == 12 and np.mean(losses[-4:]) < 0.8 * np.mean(losses[:4])
-    net, facts = load_network(tmp_path / "demo_last.ckpt")
-    assert facts["step"] == 12 and not net.training
+    score(tmp_path / "demo_last.ckpt", train_data, tmp_path / "eval")
+
+
+def score(path, data, folder):
+    """eval.py reads the checkpoint and gives every image a score."""
+    arguments = [f"--ckpt_path={path}", f"--dir_data={data}", "--data_test=Pairs", f"--output_dir={folder}"]
+    assert importlib.import_module("eval").main(arguments) == 0
+    with open(folder / "metrics.csv", newline="") as file:
+        assert sum(float(row["psnr"]) > 0 for row in csv.DictReader(file)) >= 6
 
 
 # Ends, and going on

@@ -93,7 +93,7 @@ def test_modelarts_keeps_the_results_of_a_run_that_fails(train_data, small_net, 
 def test_modelarts_elsewhere_is_one_line(train_data, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "moxing", None)
     cases = {"moxing is missing": [], "needs --data_url": ["--data_url="],
-             "needs --train_url": ["--train_url=", "--resume"]}
+             "--train_url must be": ["--train_url=", "--resume"]}
     for text, more in cases.items():
         with pytest.raises(UsageError, match=text):
             train.main(cloud(train_data, tmp_path, *more))

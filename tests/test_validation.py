@@ -1,0 +1,42 @@
+"""Scores during training: of the weights asked for, on 8-bit results, and the network is left as it was."""
+import mindspore
+import numpy as np
+import pytest
+from compiled import running
+from mindspore import Tensor
+from training import SmallNet, write_pairs
+
+from src.metrics import psnr, ssim
+from src.pairs import find_pairs, load_pair
+from src.validation import choose_images, validate
+
+
+class Brighter(SmallNet):
+    """Adds its only weight to the image, in 0..255."""
+
+    def __init__(self):
+        super().__init__()
+        self.offset = mindspore.Parameter(Tensor(1.0, mindspore.float32), name="offset")
+
+    def construct(self, x):
+        return x + self.offset
+
+
+@pytest.mark.parametrize("offset", [-40.0, 200.0])
+def test_scores_are_those_of_the_given_weights_and_the_net_keeps_its_own(tmp_path, offset):
+    pairs, _ = find_pairs(write_pairs(tmp_path / "set", 2), "Pairs")
+    net = Brighter().set_train()
+    weights = {parameter.name: parameter for parameter in net.get_parameters()}
+    with running(mindspore.GRAPH_MODE):
+        found = validate(net, {**weights, "offset": Tensor(offset, mindspore.float32)}, pairs)
+    assert net.training and float(net.offset) == 1.0
+    restored = [(np.clip(hazy.astype(float) + offset, 0, 255).astype(np.uint8), clear)
+                for hazy, clear in map(load_pair, pairs)]
+    expected = [np.mean([metric(*images) for images in restored]) for metric in (psnr, ssim)]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_chosen_images_are_spread_over_the_set():
+    assert choose_images(list(range(10)), 0) == list(range(10))
+    assert choose_images(list(range(10)), 3) == [0, 3, 6]
+    assert choose_images(list(range(10)), 20) == list(range(10))
