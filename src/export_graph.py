@@ -172,7 +172,11 @@ def _sample_and_multiply(pixels, corners, kernel):
         stop = start + TAPS_AT_ONCE
         samples = None
         for index, factor in corners:
-            corner = ops.gather(pixels, index[:, start:stop].reshape(-1), 0) * factor[:, start:stop].reshape(-1, 1)
+            if samples is not None or out is not None:  # MindSpore's runtime would do all of them at once
+                index = ops.depend(index, out if samples is None else samples)
+            # tiled, since MindSpore's CPU kernel keeps 16 bytes of workspace for each element of a broadcast product
+            factor = ops.tile(ops.depend(factor[:, start:stop].reshape(-1, 1), index), (1, c_in))
+            corner = ops.gather(pixels, index[:, start:stop].reshape(-1), 0) * factor
             samples = corner if samples is None else samples + corner
         part = ops.matmul(samples.reshape(-1, TAPS_AT_ONCE * c_in), kernel[start * c_in:stop * c_in])
         out = part if out is None else out + part

@@ -81,7 +81,7 @@ TEST(Png, Grey16IsScaledAndNotCut) {
   const TemporaryFolder folder;
   std::vector<std::uint16_t> values(16 * 16, 0);
   values[0] = 65535;
-  values[1] = 300;    // 1.17 levels
+  values[1] = 200;    // 0.78 levels
   values[2] = 12850;  // 50.0
   png_image header{};
   header.version = PNG_IMAGE_VERSION;
