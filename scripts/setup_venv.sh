@@ -17,20 +17,24 @@ find_python() {
 }
 
 setup_venv() {
-    local root stamp wanted
+    local root stamps file missing=()
     root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
     PYTHON="$root/.venv/bin/python"
-    stamp="$root/.venv/installed"
-    wanted=$(cd "$root" && cat "$@" | sha256sum)
+    stamps="$root/.venv/installed"
     if [ ! -x "$PYTHON" ]; then
         local python
         python=$(find_python) || return 1
         echo "making .venv with $("$python" --version)"
         "$python" -m venv "$root/.venv" || return 1
     fi
-    if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
-        echo "installing $* (about 1 GB the first time)"
-        (cd "$root" && "$PYTHON" -m pip install -q --disable-pip-version-check "${@/#/-r}") || return 1
-        echo "$wanted" >"$stamp"
-    fi
+    mkdir -p "$stamps"
+    for file in "$@"; do
+        cmp -s "$root/$file" "$stamps/$file" || missing+=("$file")
+    done
+    [ ${#missing[@]} -eq 0 ] && return
+    echo "installing ${missing[*]} (about 1 GB the first time)"
+    (cd "$root" && "$PYTHON" -m pip install -q --disable-pip-version-check "${missing[@]/#/-r}") || return 1
+    for file in "${missing[@]}"; do
+        cp "$root/$file" "$stamps/$file"
+    done
 }
