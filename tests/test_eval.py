@@ -43,7 +43,7 @@ def write_pair(root, name, hazy, clear):
 def run(tmp_path, monkeypatch):
     """Call eval.py on the halving network. Returns: exit code."""
     network = HalvingNetwork(tmp_path / "halving.ckpt")
-    monkeypatch.setattr(script, "open_dehazer", lambda options: Dehazer(
+    monkeypatch.setattr(script, "open_dehazer", lambda options, mindir_path: Dehazer(
         tile=options.tile, overlap=options.overlap, self_ensemble=options.self_ensemble, network=network))
 
     def call(*flags, data_test="Pairs", dir_data=tmp_path / "set"):
