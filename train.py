@@ -105,7 +105,7 @@ def optimizer_step(options, cell, batches, rate: float, data, state) -> Dict[str
             names = ", ".join(data.batch_names(state.step * options.accumulate + part))
             raise errors.InputError(f"loss {float(losses[0])} with {'finite' if finite else 'inf or nan'} gradients in "
                                     f"step {state.step + 1}, images {names}; stopped, {state.last_good()}")
-        if skipped and is_last:
+        if skipped and is_last and state.writes:
             tqdm.write(f"step {state.step + 1}: gradients overflow at --loss_scale {options.loss_scale:g}, "
                        f"step skipped")
     return dict(zip(("loss", "l1", "cr"), (total / options.accumulate for total in sums)))

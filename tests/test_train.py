@@ -89,8 +89,8 @@ def test_the_resolved_configuration_repeats_the_run(full_run, small_net, tmp_pat
 
 def test_the_demo_learns_in_a_dozen_steps_and_eval_takes_its_checkpoint(train_data, tmp_path):
     run = subprocess.run(
-        [sys.executable, ROOT / "train.py", "--config", ROOT / "configs/demo.yaml", "--max_steps=12", "--log_every=1",
-         "--warmup_steps=0", f"--ckpt_save_path={tmp_path}"],
+        [sys.executable, ROOT / "train.py", "--config", ROOT / "configs/demo.yaml", "--max_steps=12", "--lr=0.002",
+         f"--ckpt_save_path={tmp_path}"],
         cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stderr
     assert "stopped after step 12 of 200; the same command with --resume and a larger --max_steps goes on" in run.stdout
@@ -223,6 +223,17 @@ def test_a_loss_that_is_not_finite_stops_the_run(train_data, small_net, tmp_path
     assert f"step 5, images {names}; stopped, the last good checkpoint is {tmp_path}/run_last.ckpt of step 3" in message
     assert "\n" not in message and ("loss inf" in message or "loss nan" in message)
     assert (tmp_path / "run_last.ckpt").read_bytes() == before
+
+
+def test_steps_that_overflow_are_said_and_skipped(train_data, small_net, tmp_path, capsys):
+    assert train.main(flags(train_data, tmp_path, "--loss_scale=3e38")) == 0
+    output = capsys.readouterr().out
+    assert [f"step {step}: gradients overflow at --loss_scale 3e+38, step skipped" in output for step in range(8)] == [
+        0 < step < 7 for step in range(8)]
+    weights, _ = checkpoint(tmp_path / "run_last.ckpt")
+    assert weights["optimizer.step"] == 0
+    for parameter in SmallNet().get_parameters():
+        np.testing.assert_array_equal(weights[parameter.name], parameter.asnumpy())
 
 
 def test_weights_that_are_not_finite_are_not_saved(train_data, small_net, tmp_path):
