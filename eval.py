@@ -42,7 +42,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     for path in unmatched:
         print(f"error: {path}: no ground truth", file=sys.stderr)
 
-    dehazer = open_dehazer(options, options.mindir_path)  # imports MindSpore, after all that can be wrong with flags and folders
+    # imports MindSpore, after all that can be wrong with flags and folders
+    dehazer = open_dehazer(options, options.mindir_path)
     evaluation = Evaluation(options, output, dehazer, pairs)
     evaluation.run()
     evaluation.write(unmatched)

@@ -40,11 +40,13 @@ def main(argv: Optional[List[str]] = None) -> int:
     from src.exported import write_model
 
     mindspore.set_device(options.device_target, options.device_id)
-    mindspore.set_context(mode=mindspore.PYNATIVE_MODE)  # the checkpoint runs once: the memory of a graph is not worth it
+    # the checkpoint runs once: the memory of a graph is not worth it
+    mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
     net, description = load_network(checkpoint)
     write_model(net, path, options.file_format, size)
-    print(f"{path}: {description['arch']} from {checkpoint}, input [1, 3, "
-          f"{'any, any' if options.dynamic else '%d, %d' % size}], {path.stat().st_size / 1e6:.1f} MB")
+    sides = "any, any" if options.dynamic else f"{size[0]}, {size[1]}"
+    print(f"{path}: {description['arch']} from {checkpoint}, input [1, 3, {sides}], "
+          f"{path.stat().st_size / 1e6:.1f} MB")
     if options.file_format == "MINDIR":
         compare(net, path, [size] if size else CHECKED_SIZES)
     if options.lite2:
@@ -84,9 +86,11 @@ def compare(net, path: Path, sizes: List[Tuple[int, int]]) -> None:
     model = MindirNetwork(path)
     for size, x, expected in zip(sizes, images, results):
         difference = float(np.abs(model(x) - expected).max()) / white
-        print(f"loaded again, at {size[1]}x{size[0]}: largest difference to the checkpoint {difference:.1e} of the range")
+        print(f"loaded again, at {size[1]}x{size[0]}: largest difference to the checkpoint "
+              f"{difference:.1e} of the range")
         if not difference <= TOLERANCE:
-            raise InputError(f"{path}: differs from the checkpoint by {difference:.1e} of the range, more than {TOLERANCE}")
+            raise InputError(f"{path}: differs from the checkpoint by {difference:.1e} of the range, "
+                             f"more than {TOLERANCE}")
 
 
 def write_for_lite(path: Path, arch: str, size: Optional[Tuple[int, int]]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
-from mindspore import dtype as mstype
 
 from src.dcn import DCN, DeformConv2d
 from src.fast_deconv import FastDeconv

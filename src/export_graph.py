@@ -30,6 +30,7 @@ class ExportGraph(nn.Cell):
         self.is_gitee = net.arch == "gitee"
         self.top = VALUE_RANGE[net.arch]
         self.deform_conv = DeformConvGraph(net.dcn_sampling)
+        self.last_conv = WideConvGraph(net.up3[0] if self.is_gitee else net.up3[1])
         self.set_train(False)
 
     def construct(self, x: Tensor) -> Tensor:
@@ -59,9 +60,8 @@ class ExportGraph(nn.Cell):
 
     def _up3(self, x):
         if self.is_gitee:
-            return _wide_conv(self.net.up3[0], x)
-        _, conv, activation = self.net.up3
-        return activation(_wide_conv(conv, _mirror(_mirror(x, 3, 2), 3, 3)))
+            return self.last_conv(x)
+        return self.net.up3[2](self.last_conv(_mirror(_mirror(x, 3, 2), 3, 3)))
 
     def _deform(self, x):
         if self.is_gitee:
@@ -137,6 +137,34 @@ class DeformConvGraph(nn.Cell):
         return _corners(rows, columns, (up * mask, down * mask), to_columns, w, self.margin, 0)
 
 
+class WideConvGraph(nn.Cell):
+    """As `WideConv`, with ends counted from behind and its maps filled up to a multiple of 16.
+
+    For other numbers of maps Lite 2.0.0 computes its workspace wrongly: 8 GB at 480x640, or less than nothing.
+    """
+
+    def __init__(self, conv: WideConv):
+        super().__init__()
+        self.conv = conv
+        k, maps = conv.side, conv.side * conv.out_channels
+        filled = -(-maps // 16) * 16
+        self.fill = Tensor(np.zeros((filled - maps, conv.in_channels, 1, k), np.float32))
+        self.row_conv = ops.Conv2D(filled, (1, k), pad_mode="pad", pad=(0, 0, conv.rows, conv.rows))
+
+    def construct(self, x: Tensor) -> Tensor:
+        conv = self.conv
+        k, channels = conv.side, conv.out_channels
+        weight = ops.transpose(conv.weight, (2, 0, 1, 3)).reshape(k * channels, conv.in_channels, 1, k)
+        maps = self.row_conv(x, ops.concat((weight, self.fill), 0))
+        if conv.rows:
+            row = ops.zeros_like(maps[:, :, :conv.rows])
+            maps = ops.concat((row, maps, row), 2)
+        out = maps[:, (k - 1) * channels:k * channels, k - 1:]
+        for i in range(k - 1):
+            out = out + maps[:, i * channels:(i + 1) * channels, i:i + 1 - k]
+        return out + conv.bias.reshape(1, -1, 1, 1)
+
+
 def _constant(values) -> Tensor:
     return Tensor(np.asarray(values, np.float32).reshape(1, -1))
 
@@ -192,17 +220,3 @@ def _mirror(x, pad, axis):
     for i in range(2, pad + 2):
         parts.append(x[:, :, -i:1 - i] if axis == 2 else x[:, :, :, -i:1 - i])
     return ops.concat(parts, axis)
-
-
-def _wide_conv(conv: WideConv, x):
-    """As `WideConv.construct`, with ends counted from behind."""
-    k, channels = conv.side, conv.out_channels
-    weight = ops.transpose(conv.weight, (2, 0, 1, 3)).reshape(k * channels, conv.in_channels, 1, k)
-    maps = conv.row_conv(x, weight)
-    if conv.rows:
-        row = ops.zeros_like(maps[:, :, :conv.rows])
-        maps = ops.concat((row, maps, row), 2)
-    out = maps[:, (k - 1) * channels:, k - 1:]
-    for i in range(k - 1):
-        out = out + maps[:, i * channels:(i + 1) * channels, i:i + 1 - k]
-    return out + conv.bias.reshape(1, -1, 1, 1)

@@ -18,8 +18,17 @@ from PIL import Image
 
 from src.errors import InputError, UsageError, one_line
 from src.files import PathLike
-from src.haze import ITS_AIRLIGHT, ITS_BETA, RESIDE_BORDER, Range
-from src.haze import add_haze, mirror_and_crop, sample_haze, synthetic_depth, transmission
+from src.haze import (
+    ITS_AIRLIGHT,
+    ITS_BETA,
+    RESIDE_BORDER,
+    Range,
+    add_haze,
+    mirror_and_crop,
+    sample_haze,
+    synthetic_depth,
+    transmission,
+)
 from src.images import read_image
 from src.pairs import PAIR_LAYOUTS, Pair, data_folder, find_pairs, images_in, match_sizes, subfolder
 

@@ -85,7 +85,8 @@ def write_frames(path: Path, clip: Clip, codec: str) -> Iterator[Callable[[np.nd
     """
     path.touch()  # OpenCV would not say why it cannot
     code = cv2.VideoWriter_fourcc(*codec)
-    for clip.fps in (clip.fps, round(clip.fps, 2), float(round(clip.fps))):  # MPEG-4 holds few digits
+    wanted = clip.fps
+    for clip.fps in (wanted, round(wanted, 2), float(round(wanted))):  # MPEG-4 holds few digits
         writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, clip.fps, (clip.width, clip.height))
         if writer.isOpened():
             break

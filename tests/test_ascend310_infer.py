@@ -4,14 +4,14 @@ import shutil
 import subprocess
 from types import SimpleNamespace
 
-import lite_tools
 import mindspore as ms
 import numpy as np
 import pytest
-from golden.seeded import image, seeded
-from lite_tools import FOLDER
 from PIL import Image
 
+import lite_tools
+from golden.seeded import image, seeded
+from lite_tools import FOLDER
 from src.aecrnet import Dehaze
 from src.checkpoint import describe, save_checkpoint
 from src.exported import write_model, write_sidecar

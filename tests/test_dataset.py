@@ -1,5 +1,6 @@
 """Training batches: what is in them, in which order, and that (seed, step) alone decides it."""
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -139,6 +140,9 @@ def test_a_run_left_early_leaves_no_thread_behind(tmp_path):
         batches = data.batches(0, 1000)
         next(batches)
         batches.close()
+    deadline = time.monotonic() + 20  # the pipeline's threads end a little after it
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.1)
     assert threading.active_count() <= before
 
 

@@ -269,8 +269,8 @@ def test_gitee_gradients_equal_finite_differences_on_repeated_calls(mode):
         for _ in range(3):
             _, by_input, by_weights = arrays(function(Tensor(factor.astype(np.float32)), x.value()))
         for value, gradient in zip([x, layer.conv.weight, layer.m_conv.weight], by_input + by_weights):
-            for position in np.ndindex(2, 2, 2, 2):
-                position = tuple(np.array(position) * (np.array(gradient.shape) - 1))  # all corners
+            for corner in [(0, 0, 0, 0), (1, 1, 0, 1), (0, 1, 1, 0), (1, 0, 1, 1)]:
+                position = tuple(np.array(corner) * (np.array(gradient.shape) - 1))
                 expected = slope(lambda: layer(x.value()).asnumpy() * factor, value, position, 0.02)
                 assert gradient[position] == pytest.approx(expected, rel=1e-2, abs=2e-3), value.name
 

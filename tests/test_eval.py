@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from halving import HalvingNetwork
 
 import eval as script
+from halving import HalvingNetwork
 from src import demo, metrics
 from src.errors import InputError, UsageError
 from src.images import read_image, write_image

@@ -2,8 +2,8 @@
 import mindspore as ms
 import numpy as np
 import pytest
-from golden.seeded import image, seeded
 
+from golden.seeded import image, seeded
 from src.aecrnet import VALUE_RANGE, Dehaze
 from src.dcn import DeformConv2d
 from src.export_graph import DeformConvGraph, ExportGraph

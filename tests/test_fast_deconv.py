@@ -95,8 +95,8 @@ def test_gradients_equal_finite_differences_on_repeated_calls(mode):
             _, (by_x,), (by_weight, by_bias) = arrays(function(Tensor(factor.astype(np.float32)), Tensor(x)))
             for found, values, total in [
                 (by_x, x, lambda moved: (definition(moved, weight, bias)[0] * factor).sum()),
-                (by_weight, weight, lambda moved: (definition(x, moved, bias)[0] * factor).sum()),
-                (by_bias, bias, lambda moved: (definition(x, weight, moved)[0] * factor).sum()),
+                (by_weight, weight, lambda moved, x=x: (definition(x, moved, bias)[0] * factor).sum()),
+                (by_bias, bias, lambda moved, x=x: (definition(x, weight, moved)[0] * factor).sum()),
             ]:
                 assert difference(found, finite_differences(total, values)) < 1e-4
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from halving import HalvingNetwork
 from PIL import Image
 
 import infer as script
+from halving import HalvingNetwork
 from src.errors import InputError, UsageError
 from src.images import read_image, read_photo, write_image
 from src.inference import Dehazer

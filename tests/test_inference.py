@@ -5,10 +5,10 @@ from pathlib import Path
 import mindspore
 import numpy as np
 import pytest
-from golden.seeded import image as seeded_image
-from halving import HalvingNetwork
 from mindspore import Tensor
 
+from golden.seeded import image as seeded_image
+from halving import HalvingNetwork
 from src import inference, tiles
 from src.aecrnet import Dehaze
 from src.checkpoint import describe, load_network, save_checkpoint

@@ -1,12 +1,12 @@
 """A rewritten MINDIR loads in MindSpore Lite 2.0.0 and computes what MindSpore 2.8 computes."""
-import lite_tools
 import mindspore as ms
 import numpy as np
 import pytest
-from lite_tools import run_raw
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.train.mind_ir_pb2 import ModelProto
 
+import lite_tools
+from lite_tools import run_raw
 from src.errors import InputError
 from src.lite import RULES, rewrite_for_lite20
 

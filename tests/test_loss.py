@@ -6,7 +6,7 @@ from mindspore import Tensor
 
 from compiled import Function, Gradients, arrays, both_modes, running
 from golden.seeded import image, seeded
-from src.loss import WEIGHTS, ContrastLoss, DistanceRatio
+from src.loss import ContrastLoss, DistanceRatio
 from src.vgg import Vgg19, random_vgg19
 
 

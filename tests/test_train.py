@@ -11,6 +11,11 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+
+import train
+from src import build, config, device, train_state, training_log
+from src.device import Ranks
+from src.errors import InputError
 from training import (
     ENVIRONMENT,
     ROOT,
@@ -22,11 +27,6 @@ from training import (
     metrics,
     use_small_net,
 )
-
-import train
-from src import build, config, device, train_state, training_log
-from src.device import Ranks
-from src.errors import InputError
 
 pytest_plugins = "training_fixtures"
 
@@ -89,7 +89,7 @@ def test_the_resolved_configuration_repeats_the_run(full_run, small_net, tmp_pat
 
 def test_the_demo_learns_in_a_dozen_steps_and_eval_takes_its_checkpoint(train_data, tmp_path):
     run = subprocess.run(
-        [sys.executable, ROOT / "train.py", "--config", ROOT / "configs/demo.yaml", "--max_steps=12", "--lr=0.002",
+        [sys.executable, ROOT / "train.py", "--config", ROOT / "configs/demo.yaml", "--max_steps=12",
          f"--ckpt_save_path={tmp_path}"],
         cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stderr

@@ -4,9 +4,9 @@ import math
 import mindspore
 import numpy as np
 import pytest
-from compiled import running
 from mindspore import Tensor, nn
 
+from compiled import running
 from golden.seeded import image, seeded
 from src.aecrnet import RGB_MEAN, RGB_STD, Dehaze
 from src.loss import ContrastLoss

@@ -4,13 +4,13 @@ import subprocess
 import sys
 
 import pytest
-from training import ENVIRONMENT, ROOT, SmallNet, checkpoint, flags
 
 import train
 from src import build
 from src.checkpoint import describe, save_checkpoint
 from src.device import Ranks
 from src.errors import InputError, UsageError
+from training import ENVIRONMENT, ROOT, SmallNet, checkpoint, flags
 
 pytest_plugins = "training_fixtures"
 

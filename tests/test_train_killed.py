@@ -2,9 +2,9 @@
 import signal
 
 import pytest
-from training import assert_same_checkpoint, checkpoint, flags, logged_steps, metrics, run_child
 
 import train
+from training import assert_same_checkpoint, checkpoint, flags, logged_steps, metrics, run_child
 
 pytest_plugins = "training_fixtures"
 

@@ -6,11 +6,11 @@ import sys
 
 import numpy as np
 import pytest
-from training import ROOT, assert_same_checkpoint, flags, metrics
 
 import train
 from src import modelarts, training_log
 from src.errors import InputError, UsageError
+from training import ROOT, assert_same_checkpoint, flags, metrics
 
 pytest_plugins = "training_fixtures"
 

@@ -2,13 +2,13 @@
 import mindspore
 import numpy as np
 import pytest
-from compiled import running
 from mindspore import Tensor
-from training import SmallNet, write_pairs
 
+from compiled import running
 from src.metrics import psnr, ssim
 from src.pairs import find_pairs, load_pair
 from src.validation import choose_images, validate
+from training import SmallNet, write_pairs
 
 
 class Brighter(SmallNet):

@@ -1,8 +1,8 @@
 """Fixtures of the tests of train.py; a module that uses them says pytest_plugins = "training_fixtures"."""
 import pytest
-from training import flags, use_small_net, write_pairs
 
 import train
+from training import flags, use_small_net, write_pairs
 
 
 @pytest.fixture(scope="session")
