@@ -22,7 +22,7 @@ from tqdm import tqdm
 from src import config, errors
 from src.errors import UsageError, UserError
 from src.files import make_output_folder
-from src.images import check_size, read_image, write_image
+from src.images import read_image, write_image
 from src.inference import Dehazer, check_options, open_dehazer
 from src.pairs import Pair, find_pairs, match_sizes
 from src.pipeline import dehaze_all, sort_by_size
@@ -103,7 +103,7 @@ class Evaluation:
     def _load(self, pair: Pair) -> Tuple[np.ndarray, np.ndarray]:
         limit = self.options.max_pixels or None
         hazy, clear = match_sizes(pair, read_image(pair.hazy, limit), read_image(pair.clear, limit))
-        check_size(hazy, str(pair.hazy))
+        self.dehazer.check(hazy, str(pair.hazy))
         return hazy, clear
 
     def _finish(self, pair: Pair, hazy: np.ndarray, clear: np.ndarray, restored: np.ndarray, seconds: float

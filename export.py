@@ -4,7 +4,8 @@
     python export.py --file_format MINDIR --dynamic --lite2 --file_name output/aecrnet
     python export.py --ckpt_path ckpt/aecrnet_best.ckpt --image_height 512 --image_width 512
 
-Beside N.mindir stands N.json, which tells a program how to feed the model. ascend310_infer/ runs both.
+A height or width that is no multiple of 4 is rounded up: eval.py and ascend310_infer/ mirror smaller images up to the
+model's size. Beside N.mindir stands N.json, which tells a program how to feed the model.
 """
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ from src.errors import InputError, UsageError
 from src.files import make_output_folder
 from src.images import MIN_SIDE
 from src.inference import find_checkpoint
+from src.tiles import align_up
 
 SECTIONS = ("device", "export")
 TOLERANCE = 1e-4  # of the value range, between the checkpoint and what was exported
@@ -29,7 +31,7 @@ CHECKED_SIZES = ((64, 48), (48, 80))  # where height and width are open
 def main(argv: Optional[List[str]] = None) -> int:
     options = config.parse(sys.argv[1:] if argv is None else argv, SECTIONS, __doc__.splitlines()[0])
     check(options)
-    size = None if options.dynamic else (options.image_height, options.image_width)
+    size = None if options.dynamic else (align_up(options.image_height), align_up(options.image_width))
     path = Path(f"{options.file_name}.{options.file_format.lower()}")
     make_output_folder(path.parent, "--file_name")
     checkpoint = find_checkpoint(options.ckpt_path or None)
@@ -37,18 +39,20 @@ def main(argv: Optional[List[str]] = None) -> int:
     import mindspore  # slow, after all that can be wrong with flags and files
 
     from src.checkpoint import load_network
+    from src.device import select_device
     from src.exported import write_model
 
-    mindspore.set_device(options.device_target, options.device_id)
+    select_device(options.device_target, options.device_id)
     # the checkpoint runs once: the memory of a graph is not worth it
     mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
     net, description = load_network(checkpoint)
     write_model(net, path, options.file_format, size)
-    sides = "any, any" if options.dynamic else f"{size[0]}, {size[1]}"
-    print(f"{path}: {description['arch']} from {checkpoint}, input [1, 3, {sides}], "
+    print(f"{path}: {description['arch']} from {checkpoint}, {shape_text(size, options)}, "
           f"{path.stat().st_size / 1e6:.1f} MB")
     if options.file_format == "MINDIR":
         compare(net, path, [size] if size else CHECKED_SIZES)
+    else:
+        print(f"not compared with the checkpoint: MindSpore loads MINDIR only, not {options.file_format}")
     if options.lite2:
         write_for_lite(path, description["arch"], size)
     return 0
@@ -58,9 +62,8 @@ def check(options: SimpleNamespace) -> None:
     """Find mistakes in the flags before MindSpore is imported. Raises: UsageError."""
     for flag in ("image_height", "image_width"):
         side = getattr(options, flag)
-        if side < MIN_SIDE or side % 4:
-            raise UsageError(f"--{flag} {side}: must be a multiple of 4 from {MIN_SIDE} on; "
-                             "programs mirror smaller images up to it, as infer.py does")
+        if side < MIN_SIDE:
+            raise UsageError(f"--{flag} {side}: must be at least {MIN_SIDE}")
         if options.dynamic and flag in options.given:
             raise UsageError(f"--{flag} {side}: has no meaning with --dynamic")
     if options.file_format == "AIR" and options.device_target != "Ascend":
@@ -68,6 +71,16 @@ def check(options: SimpleNamespace) -> None:
                          "MINDIR serves CPU, GPU and Ascend")
     if options.lite2 and options.file_format != "MINDIR":
         raise UsageError(f"--lite2: needs --file_format MINDIR, not {options.file_format}")
+
+
+def shape_text(size: Optional[Tuple[int, int]], options: SimpleNamespace) -> str:
+    """The model's input, and from what its size was rounded."""
+    if size is None:
+        return "input [1, 3, any, any], sides in multiples of 4"
+    text = f"input [1, 3, {size[0]}, {size[1]}]"
+    if size == (options.image_height, options.image_width):
+        return text
+    return f"{text} (the next multiples of 4; {options.image_width}x{options.image_height} is mirrored up to it)"
 
 
 def compare(net, path: Path, sizes: List[Tuple[int, int]]) -> None:

@@ -43,8 +43,9 @@ def write_model(net: Dehaze, path: Path, file_format: str, size: Size) -> None:
             mindspore.export(graph, example, file_name=str(temporary.with_suffix("")), file_format=file_format)
             temporary.chmod(0o644)
     except (RuntimeError, ValueError, TypeError, OSError) as error:
-        raise InputError(f"{path}: MindSpore {mindspore.__version__} cannot export this ({one_line(error)[:200]})") \
-            from None
+        reason = one_line(error).split(" -----")[0][:200]  # what follows is MindSpore's call stack
+        raise InputError(f"{path}: MindSpore {mindspore.__version__} cannot write this network as {file_format} "
+                         f"({reason})") from None
     write_sidecar(path, net.arch, size)
 
 
@@ -63,7 +64,8 @@ def write_sidecar(path: Path, arch: str, size: Size) -> None:
 def read_sidecar(path: Path) -> Dict[str, Any]:
     """The sidecar of the model `path`.
 
-    Raises: InputError if it is missing, no such JSON, or belongs to another or a damaged model.
+    Raises: InputError if it is missing, no such JSON, or belongs to another or a damaged model. The same
+    faults as in ascend310_infer/src/sidecar.cc.
     """
     sidecar = path.with_suffix(".json")
     try:
@@ -74,15 +76,34 @@ def read_sidecar(path: Path) -> Dict[str, Any]:
             from None
     if missing:
         raise InputError(f"{sidecar}: lacks {', '.join(sorted(missing))}; export the model anew")
+    fault = _fault(facts)
+    if fault:
+        raise InputError(f"{sidecar}: {fault}; export the model anew")
     if facts["sha256"] != sha256(path):
         raise InputError(f"{path}: is not the model that {sidecar.name} describes, or damaged (sha256 differs)")
     return facts
 
 
+def _fault(facts: Dict[str, Any]) -> str:
+    """What this program cannot serve, empty if it can serve it all."""
+    for key, value in (("format", 1), ("layout", "NCHW"), ("dtype", "float32")):
+        if facts[key] != value:
+            return f"{key} is {facts[key]}, not {value}"
+    shape, span = facts["shape"], facts["range"]
+    if not (isinstance(shape, list) and len(shape) == 4 and all(type(side) is int for side in shape)
+            and shape[:2] == [1, 3] and (shape[2:] == [-1, -1] or min(shape[2:]) > 0)):
+        return f"shape is {shape}, not 1, 3, height, width (or -1, -1)"
+    if not (isinstance(span, list) and len(span) == 2 and all(type(end) in (int, float) for end in span)
+            and span[0] == 0 < span[1]):
+        return f"range is {span}, not 0 and a positive number"
+    return ""
+
+
 class MindirNetwork:
     """A MINDIR as the network of a `src.inference.Dehazer`.
 
-    Attributes: path, description, value_range as in src.runner.NetworkRunner.
+    Attributes: path, description, value_range as in src.runner.NetworkRunner; size: the height and width
+        that it takes, None where these are open.
     Raises: InputError if the model or its sidecar cannot be read.
     """
 
@@ -92,7 +113,8 @@ class MindirNetwork:
             raise InputError(f"{self.path}: no such model")
         self.description = read_sidecar(self.path)
         self.value_range = float(self.description["range"][1])
-        self.size = tuple(self.description["shape"][2:])
+        sides = tuple(self.description["shape"][2:])
+        self.size: Size = None if sides == (-1, -1) else sides
         select_device(device_target, device_id)
         mindspore.set_context(mode=mindspore.GRAPH_MODE)  # a loaded graph runs in no other mode
         try:
@@ -112,13 +134,10 @@ class MindirNetwork:
 
     def _one(self, x: np.ndarray) -> np.ndarray:
         h, w = x.shape[2:]
-        if self.size == (-1, -1):
-            target = (h + -h % MULTIPLE, w + -w % MULTIPLE)
-        else:
-            target = self.size
+        target = self.size or (h + -h % MULTIPLE, w + -w % MULTIPLE)
         if h > target[0] or w > target[1]:
             raise InputError(f"{self.path}: takes images up to {target[1]}x{target[0]}, not {w}x{h}; "
-                             "export with --dynamic, or use --tile")
+                             "export with --dynamic")
         return self._graph(Tensor(mirror_up(x, target))).asnumpy()[:, :, :h, :w]
 
 

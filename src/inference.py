@@ -20,12 +20,13 @@ import numpy as np
 from src.errors import InputError, UsageError
 from src.files import PathLike
 from src.images import MIN_SIDE, check_size, read_image
-from src.tiles import ALIGN, restore_in_tiles, restore_with_ensemble, to_uint8, windows
+from src.tiles import ALIGN, align_up, restore_in_tiles, restore_with_ensemble, to_uint8, windows
 
 SHIPPED_CHECKPOINT = Path(__file__).resolve().parent.parent / "checkpoints" / "aecrnet.ckpt"
 AUTO_TILE_PIXELS = 1_000_000  # larger images are tiled unless --tile says otherwise
 AUTO_TILE = 512  # pixels
 OVERLAP = 64  # pixels; what the network sees to each side of a pixel is about as wide
+RECEPTIVE_FIELD = 145  # pixels across, as ascend310_infer/inc/options.h counts them
 WHOLE = -1  # as `tile`: never tile
 
 Size = Tuple[int, int]  # height, width
@@ -45,7 +46,8 @@ class Dehazer:
         device_id: which card.
         network: instead of a checkpoint, anything with the attributes `path`, `description` and
             `value_range`, the method `expect(shape, calls)`, and a call float32[n, 3, h, w] ->
-            float32[n, 3, h, w]; src.runner.NetworkRunner shows what each means.
+            float32[n, 3, h, w]; src.runner.NetworkRunner shows what each means. If it takes images of
+            one size only, its attribute `size` says height and width: larger ones go in tiles of that size.
 
     Raises: InputError if the checkpoint or the device cannot be used, UsageError for a wrong tile or overlap.
     """
@@ -62,6 +64,7 @@ class Dehazer:
 
             network = NetworkRunner(path, device_target, device_id)
         self.network = network
+        self.fixed: Optional[Size] = getattr(network, "size", None)
 
     def dehaze(self, image: Union[PathLike, np.ndarray]) -> np.ndarray:
         """Restore one image.
@@ -70,18 +73,18 @@ class Dehazer:
             image: path of a photo (EXIF rotation is applied, alpha dropped), or uint8 RGB[h, w, 3].
 
         Returns: uint8 RGB[h, w, 3].
-        Raises: InputError if the file cannot be read or a side is shorter than 16 px, ValueError if an array is not
-            uint8[h, w, 3].
+        Raises: InputError if the file cannot be read, a side is shorter than 16 px, or it is larger than the one size
+            of the network and that is too small for tiles; ValueError if an array is not uint8[h, w, 3].
         """
         name = "image" if isinstance(image, np.ndarray) else str(image)
         pixels = image if isinstance(image, np.ndarray) else read_image(image)
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
             raise ValueError(f"image must be uint8[h, w, 3], found {pixels.dtype}{list(pixels.shape)}")
-        check_size(pixels, name)
+        self.check(pixels, name)
         tile = self._tile(pixels.shape[:2])
         if tile is None:
             return to_uint8(self._restore(pixels))
-        return restore_in_tiles(pixels, self._restore, tile, self.overlap)
+        return restore_in_tiles(pixels, self._restore, tile, self.overlap, self.fixed)
 
     def dehaze_batch(self, images: Sequence[np.ndarray]) -> List[np.ndarray]:
         """Restore images of one size in one pass; one by one where they are tiled or averaged over turns.
@@ -91,18 +94,29 @@ class Dehazer:
         if len(images) == 1 or self.self_ensemble or self._tile(images[0].shape[:2]) is not None:
             return [self.dehaze(image) for image in images]
         for image in images:
-            check_size(image, "image")
+            self.check(image, "image")
         return list(to_uint8(self._run(np.stack(images))))
+
+    def check(self, image: np.ndarray, name: str) -> None:
+        """Raises: InputError naming the image if it is too small, or too large for a network of one size."""
+        check_size(image, name)
+        if self._tile(image.shape[:2]) is not None and self.fixed:
+            shorter = min(self.fixed)
+            if shorter < RECEPTIVE_FIELD or self.overlap > shorter - MIN_SIDE:
+                raise InputError(
+                    f"{name}: image of {image.shape[1]}x{image.shape[0]} is larger than the model's "
+                    f"{self.fixed[1]}x{self.fixed[0]}, which is too small for tiles (at least {RECEPTIVE_FIELD}, "
+                    f"and the overlap and {MIN_SIDE})")
 
     def expect(self, sizes: Iterable[Size], batch_size: int = 1) -> None:
         """Announce the (height, width) of images to come, so that the network can choose between compiling or not."""
         counts = {}
-        for size in sizes:
+        for size in () if self.fixed else sizes:
             counts[size] = counts.get(size, 0) + 1
         for (height, width), count in counts.items():
             tile = self._tile((height, width))
             if tile is not None:
-                rows, columns = (windows(-(-side // ALIGN) * ALIGN, tile, self.overlap) for side in (height, width))
+                rows, columns = (windows(align_up(side), tile, self.overlap) for side in (height, width))
                 count *= len(rows) * len(columns)
                 height, width = rows[0][1], columns[0][1]
             if self.self_ensemble:
@@ -115,6 +129,8 @@ class Dehazer:
 
     def _tile(self, size: Size) -> Optional[int]:
         """Longest side of the tiles for an image of `size`; None where one pass does."""
+        if self.fixed:
+            return max(self.fixed) if size[0] > self.fixed[0] or size[1] > self.fixed[1] else None
         tile = self.tile or (AUTO_TILE if size[0] * size[1] > AUTO_TILE_PIXELS else WHOLE)
         return tile if tile != WHOLE and max(size) > tile else None
 

@@ -1,7 +1,7 @@
 """What is done around a network that sees one image at a time: tiles with blended seams, self-ensemble."""
 from __future__ import annotations
 
-from typing import Callable, List, Tuple
+from typing import Callable, List, Optional, Tuple
 
 import numpy as np
 
@@ -11,20 +11,21 @@ Restore = Callable[[np.ndarray], np.ndarray]  # uint8 RGB[h, w, 3] -> float32[h,
 Window = Tuple[int, int]
 
 
-def windows(size: int, tile: int, overlap: int) -> List[Window]:
+def windows(size: int, tile: int, overlap: int, is_fixed: bool = False) -> List[Window]:
     """Split `size` pixels into the fewest stretches of one length, at most `tile`.
 
     Args:
         size, tile: multiples of 4.
         overlap: pixels that neighbours share at least, smaller than `tile`.
+        is_fixed: the stretches' length is `tile` and no less; `size` is not below it.
 
     Returns: (start, stop) of each; starts and lengths are multiples of 4, the last stops at `size`.
     """
     if size <= tile:
         return [(0, size)]
-    overlap = _align_up(overlap)
+    overlap = align_up(overlap)
     count = -(-(size - overlap) // (tile - overlap))
-    length = _align_up(-(-(size + (count - 1) * overlap) // count))
+    length = tile if is_fixed else align_up(-(-(size + (count - 1) * overlap) // count))
     starts = [i * (size - length) // (count - 1) // ALIGN * ALIGN for i in range(count)]
     return [(start, start + length) for start in starts]
 
@@ -47,7 +48,8 @@ def ramps(stretches: List[Window]) -> List[np.ndarray]:
     return [weight / total[start:stop] for (start, stop), weight in zip(stretches, weights)]
 
 
-def restore_in_tiles(image: np.ndarray, restore: Restore, tile: int, overlap: int) -> np.ndarray:
+def restore_in_tiles(image: np.ndarray, restore: Restore, tile: int, overlap: int,
+                     fixed: Optional[Tuple[int, int]] = None) -> np.ndarray:
     """Restore an image piece by piece; at most a row of tiles is held in float at a time.
 
     Args:
@@ -55,13 +57,17 @@ def restore_in_tiles(image: np.ndarray, restore: Restore, tile: int, overlap: in
         restore: called with each tile, all of one size.
         tile: longest side of a tile in pixels, a multiple of 4.
         overlap: pixels that neighbouring tiles share at least, below `tile` by 4 or more.
+        fixed: height and width that every tile has to have, in the place of `tile`.
 
     Returns: uint8 RGB[h, w, 3].
     """
     height, width = image.shape[:2]
-    image = np.pad(image, ((0, -height % ALIGN), (0, -width % ALIGN), (0, 0)), mode="reflect")
+    least = fixed or (0, 0)
+    sides = max(align_up(height), least[0]), max(align_up(width), least[1])
+    image = np.pad(image, ((0, sides[0] - height), (0, sides[1] - width), (0, 0)), mode="reflect")
     result = np.empty_like(image)
-    rows, columns = windows(image.shape[0], tile, overlap), windows(image.shape[1], tile, overlap)
+    rows, columns = (windows(side, longest, overlap, fixed is not None)
+                     for side, longest in zip(sides, fixed or (tile, tile)))
     row_weights, column_weights = ramps(rows), ramps(columns)
     strip = np.zeros((rows[0][1],) + image.shape[1:], np.float32)
     for i, (top, bottom) in enumerate(rows):
@@ -92,7 +98,8 @@ def to_uint8(values: np.ndarray) -> np.ndarray:
     return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
 
 
-def _align_up(value: int) -> int:
+def align_up(value: int) -> int:
+    """The next multiple of 4 that is not below `value`."""
     return -(-value // ALIGN) * ALIGN
 
 

@@ -31,6 +31,16 @@ def shared_data():
     return SHARED / "data"
 
 
+@pytest.fixture
+def mode_kept():
+    """An exported model runs in graph mode only and switches the process to it; other tests want their own."""
+    import mindspore
+
+    mode = mindspore.get_context("mode")
+    yield
+    mindspore.set_context(mode=mode)
+
+
 @pytest.fixture(scope="session")
 def random_checkpoint(tmp_path_factory):
     """A checkpoint of arch gitee with random weights: it dehazes nothing, but runs like a trained one."""

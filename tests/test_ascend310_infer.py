@@ -13,8 +13,8 @@ import lite_tools
 from golden.seeded import image, seeded
 from lite_tools import FOLDER
 from src.aecrnet import Dehaze
-from src.checkpoint import describe, save_checkpoint
-from src.exported import write_model, write_sidecar
+from src.checkpoint import describe, load_network, save_checkpoint
+from src.exported import MindirNetwork, write_model, write_sidecar
 from src.images import read_photo, write_photo
 from src.inference import Dehazer
 from src.lite import rewrite_for_lite20
@@ -88,6 +88,22 @@ def test_tiled_result_is_that_of_infer(tile, overlap, models, lite, tmp_path):
     expected = Dehazer(models["paper"].checkpoint, tile=tile, overlap=overlap).dehaze(tmp_path / "photo.png")
     difference = np.abs(np.asarray(Image.open(tmp_path / "out/photo.png")).astype(int) - expected)
     assert difference.max() <= 1 and difference.mean() <= 1e-3 * 255
+
+
+def test_model_of_one_size_is_padded_to_and_tiled_as_in_python(models, lite, tmp_path, mode_kept):
+    net, _ = load_network(models["paper"].checkpoint)
+    original, rewritten = tmp_path / "one.mindir", tmp_path / "lite.mindir"
+    write_model(net, original, "MINDIR", (148, 160))
+    rewrite_for_lite20(original, rewritten)
+    write_sidecar(rewritten, "paper", (148, 160))
+    dehazer = Dehazer(network=MindirNetwork(original), overlap=32)
+    for size in ((61, 98), (170, 261), (150, 90)):
+        Image.fromarray(photo(3, *size)).save(tmp_path / "photo.png")
+        run(lite, "--model_path", rewritten, "--input", tmp_path / "photo.png", "--output", tmp_path / "out",
+            "--overlap", 32)
+        result = np.asarray(Image.open(tmp_path / "out/photo.png")).astype(int)
+        difference = np.abs(result - dehazer.dehaze(tmp_path / "photo.png"))
+        assert difference.max() <= 1 and difference.mean() <= 1e-3 * 255
 
 
 class Same(ms.nn.Cell):

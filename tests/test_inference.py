@@ -165,6 +165,24 @@ def test_large_images_are_tiled_automatically_unless_told_not_to(network, monkey
     assert network.seen == [(1, 3, 100, 100)]
 
 
+def test_a_network_of_one_size_gets_larger_images_in_tiles_of_exactly_that_size(network):
+    network.size = (148, 160)
+    for size, calls in (((148, 160), 1), ((90, 33), 1), ((149, 100), 2), ((301, 161), 6)):
+        network.seen.clear()
+        image = photo(*size) // 2 * 2
+        result = Dehazer(network=network, tile=32, overlap=16).dehaze(image)  # tile does not count
+        assert np.array_equal(result, image // 2)
+        assert len(network.seen) == calls and (calls == 1 or set(network.seen) == {(1, 3, 148, 160)})
+
+
+@pytest.mark.parametrize("size, overlap", (((144, 160), 16), ((160, 148), 136)))
+def test_a_network_of_one_small_size_refuses_larger_images_by_name(network, tmp_path, size, overlap):
+    network.size = size
+    write_image(tmp_path / "large.png", photo(40, 164))
+    with pytest.raises(InputError, match=f"large.png: image of 164x40 is larger than the model's {size[1]}x{size[0]}"):
+        Dehazer(network=network, overlap=overlap).dehaze(tmp_path / "large.png")
+
+
 def test_a_batch_goes_through_the_network_at_once(network):
     images = [photo(20, 24, seed) for seed in range(3)]
     results = Dehazer(network=network).dehaze_batch(images)
