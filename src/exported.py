@@ -86,13 +86,14 @@ def read_sidecar(path: Path) -> Dict[str, Any]:
 
 def _fault(facts: Dict[str, Any]) -> str:
     """What this program cannot serve, empty if it can serve it all."""
-    for key, value in (("format", 1), ("layout", "NCHW"), ("dtype", "float32")):
+    for key, value in (("format", 1), ("layout", "NCHW"), ("dtype", "float32"), ("multiple_of", MULTIPLE)):
         if facts[key] != value:
             return f"{key} is {facts[key]}, not {value}"
     shape, span = facts["shape"], facts["range"]
-    if not (isinstance(shape, list) and len(shape) == 4 and all(type(side) is int for side in shape)
-            and shape[:2] == [1, 3] and (shape[2:] == [-1, -1] or min(shape[2:]) > 0)):
-        return f"shape is {shape}, not 1, 3, height, width (or -1, -1)"
+    sides = shape[2:] if isinstance(shape, list) and all(type(side) is int for side in shape) else []
+    if not (len(sides) == 2 and shape[:2] == [1, 3]
+            and (sides == [-1, -1] or all(side > 0 and side % MULTIPLE == 0 for side in sides))):
+        return f"shape is {shape}, not 1, 3, height, width (multiples of {MULTIPLE}, or -1, -1)"
     if not (isinstance(span, list) and len(span) == 2 and all(type(end) in (int, float) for end in span)
             and span[0] == 0 < span[1]):
         return f"range is {span}, not 0 and a positive number"

@@ -203,6 +203,8 @@ def copied(models, tmp_path):
     ({"shape": [1, 3, -1, 72]}, r"m.json: shape is \[1, 3, -1, 72\]"),
     ({"shape": "any"}, "m.json: shape is any"),
     ({"shape": [1, 3, None, 4.5]}, "m.json: shape is"),
+    ({"shape": [1, 3, 52, 70]}, "m.json: shape is"),
+    ({"multiple_of": 8}, "m.json: multiple_of is 8, not 4"),
     ({"range": [-1, 1]}, r"m.json: range is \[-1, 1\]"),
     ({"range": 255}, "m.json: range is 255"),
     ({"sha256": "0" * 64}, r"m.mindir: is not the model that m.json describes, or damaged \(sha256 differs\)")))

@@ -8,6 +8,7 @@
 
 #include "error.h"
 #include "sha256.h"
+#include "tiling.h"
 
 namespace aecrnet {
 namespace {
@@ -27,7 +28,7 @@ Sidecar Parse(const json& values) {
   sidecar.input_name = values.at("input_name").get<std::string>();
   sidecar.sha256 = values.at("sha256").get<std::string>();
   sidecar.multiple_of = values.at("multiple_of").get<int>();
-  Require(sidecar.multiple_of >= 1, "multiple_of is below 1");
+  Require(sidecar.multiple_of == kAlign, "multiple_of is not 4");
   const auto range = values.at("range").get<std::vector<float>>();
   Require(range.size() == 2 && range[0] == 0.0F && range[1] > 0.0F, "range is not from 0 to a positive number");
   sidecar.top = range[1];
@@ -36,6 +37,7 @@ Sidecar Parse(const json& values) {
   const bool is_open = shape[2] == -1 && shape[3] == -1;
   Require(is_open || (shape[2] > 0 && shape[3] > 0), "height and width must both be -1 or both be positive");
   if (!is_open) {
+    Require(shape[2] % kAlign == 0 && shape[3] % kAlign == 0, "height and width are not multiples of 4");
     sidecar.height = shape[2];
     sidecar.width = shape[3];
   }

@@ -67,7 +67,8 @@ TEST_F(SidecarTest, RefusesWhatTheProgramCannotServe) {
       {"shape", {2, 3, 4, 4}, json + "shape does not start with 1, 3"},
       {"shape", {1, 3, -1, 4}, json + "height and width must both be -1 or both be positive"},
       {"range", {-1, 1}, json + "range is not from 0 to a positive number"},
-      {"multiple_of", 0, json + "multiple_of is below 1"},
+      {"shape", {1, 3, 480, 650}, json + "height and width are not multiples of 4"},
+      {"multiple_of", 8, json + "multiple_of is not 4"},
   };
   for (const auto& [key, value, message] : cases) {
     const nlohmann::json good = values_[key];
