@@ -54,7 +54,7 @@ Sidecar ReadSidecar(const std::string& model_path) {
   Require(std::filesystem::is_regular_file(model_path), model_path + ": no such file; write one with export.py");
   const std::string path = SidecarPath(model_path);
   std::ifstream file(path);
-  if (!file) throw InputError(path + ": missing; export.py writes it beside the model, copy both");
+  if (!file || !std::filesystem::is_regular_file(path)) throw InputError(path + ": missing; export.py writes it beside the model, copy both");
   Sidecar sidecar;
   try {
     sidecar = Parse(json::parse(file));
