@@ -43,8 +43,8 @@ def modulated_deform_conv2d(
     stride, padding, dilation = _pair(stride), _pair(padding), _pair(dilation)
     _check_shapes(x.shape, offset.shape, None if mask is None else mask.shape, weight.shape,
                   (stride, padding, dilation))
-    index, corner_weights = _corners(x.shape, offset, weight.shape[2:], stride, padding, dilation)
-    return _contract(x, index, corner_weights, mask, weight, bias, offset.shape[2:])
+    index, corner_weights = _corners(x.shape, offset, mask, weight.shape[2:], stride, padding, dilation)
+    return _contract(x, index, corner_weights, weight, bias, offset.shape[2:])
 
 
 class DeformConv2d(nn.Cell):
@@ -131,8 +131,8 @@ def _check_shapes(x, offset, mask, weight, geometry):
             raise ValueError(f"mask is {mask[2]}x{mask[3]}, the output's side {axis} is {size}")
 
 
-def _corners(x_shape, offset, kernel, stride, padding, dilation):
-    """Rows of the flattened image, and their bilinear weights, for the four pixels around every sample.
+def _corners(x_shape, offset, mask, kernel, stride, padding, dilation):
+    """Rows of the flattened image, and their bilinear weights times the mask, for the four pixels around every sample.
 
     Returns: int32 and float32 Tensor[n, h_out, w_out, taps, 4], corners in the order
         top left, top right, bottom left, bottom right.
@@ -144,36 +144,56 @@ def _corners(x_shape, offset, kernel, stride, padding, dilation):
     base_x = np.arange(w_out)[None, :, None] * stride[1] - padding[1] + tap_x * dilation[1]
     taps = kernel[0] * kernel[1]
     offset = offset.transpose(0, 2, 3, 1).reshape(n, h_out, w_out, taps, 2)
-    rows, weight_y = _neighbours(offset[..., 0] + Tensor(base_y, mstype.float32), h)
-    columns, weight_x = _neighbours(offset[..., 1] + Tensor(base_x, mstype.float32), w)
-    return _combine(rows, columns, weight_y, weight_x, h * w, w)
+    rows, weight_y = _neighbours(offset[..., 0] + _repeat(base_y, offset.shape[:4]), h)
+    columns, weight_x = _neighbours(offset[..., 1] + _repeat(base_x, offset.shape[:4]), w)
+    return _combine(rows, columns, _masked(weight_y, mask), weight_x, h * w, w)
 
 
 def _neighbours(position, size):
     """The two pixels around each position on one axis, and their linear weights: 0 where outside."""
     low = ops.floor(position)
     fraction = position - low
-    pixels = ops.stack((low, low + 1.0), -1)
-    weights = ops.stack((1.0 - fraction, fraction), -1)
-    inside = ops.logical_and(pixels >= 0.0, pixels <= size - 1.0)
-    return ops.clamp(pixels, 0.0, size - 1.0), weights * inside.astype(weights.dtype)
+    pixels, weights = (), ()
+    for pixel, weight in ((low, 1.0 - fraction), (low + 1.0, fraction)):
+        inside = ops.logical_and(pixel >= 0.0, pixel <= size - 1.0)
+        pixels += (ops.clamp(pixel, 0.0, size - 1.0),)
+        weights += (weight * inside.astype(weight.dtype),)
+    return pixels, weights
 
 
 def _combine(rows, columns, weight_y, weight_x, image_size, width):
-    """Two pixels on each axis -> four corners: index into all images' pixels, and weight."""
-    n, h, w, taps = rows.shape[:4]
-    first_pixel = Tensor(np.arange(n).reshape(n, 1, 1, 1, 1) * image_size, mstype.int32)
-    index = rows.astype(mstype.int32).expand_dims(-1) * width + columns.astype(mstype.int32).expand_dims(-2)
-    weights = weight_y.expand_dims(-1) * weight_x.expand_dims(-2)
-    return index.reshape(n, h, w, taps, 4) + first_pixel, weights.reshape(n, h, w, taps, 4)
+    """Two pixels on each axis -> four corners: index into all images' pixels, and weight.
+
+    Corner by corner: products that broadcast cost memory, see `src.aecrnet.spread`.
+    """
+    shape = rows[0].shape
+    first_pixel = _repeat(np.arange(shape[0]).reshape(-1, 1, 1, 1) * image_size, shape, mstype.int32)
+    index, weights = [], []
+    for row, factor_y in zip(rows, weight_y):
+        start = row.astype(mstype.int32) * width + first_pixel
+        for column, factor_x in zip(columns, weight_x):
+            index.append(start + column.astype(mstype.int32))
+            weights.append(factor_y * factor_x)
+    return ops.stack(index, -1), ops.stack(weights, -1)
 
 
-def _contract(x, index, corner_weights, mask, weight, bias, out_size):
+def _repeat(values, shape, dtype=mstype.float32):
+    """numpy array -> Tensor of `shape`."""
+    return Tensor(np.broadcast_to(values, shape), dtype)
+
+
+def _masked(weights, mask):
+    """Both weights of one axis times the mask Tensor[n, taps, h, w], or as they are for None."""
+    if mask is None:
+        return weights
+    mask = mask.transpose(0, 2, 3, 1)
+    return weights[0] * mask, weights[1] * mask
+
+
+def _contract(x, index, corner_weights, weight, bias, out_size):
     """Sum the weighted pixels of every tap and multiply by the kernel, a bounded chunk of outputs at a time."""
     n, channels = x.shape[:2]
     taps = weight.shape[2] * weight.shape[3]
-    if mask is not None:
-        corner_weights = corner_weights * mask.transpose(0, 2, 3, 1).expand_dims(-1)
     pixels = x.transpose(0, 2, 3, 1).reshape(-1, channels)
     kernel = weight.transpose(0, 2, 3, 1).reshape(weight.shape[0], taps * channels)
     chunk = max(1, CHUNK_BYTES // (taps * 4 * channels * 4))
@@ -205,22 +225,21 @@ def _gitee_deform_conv2d(x, offset, mask, weight, padding):
     base_y = np.tile(np.arange(h) + side // 2, (w, 1)).reshape(h, w, 1) + tap_y
     base_x = np.repeat((np.arange(w) + side // 2)[:, None], h, 1).reshape(h, w, 1) + tap_x
     offset = offset.transpose(0, 2, 3, 1)
-    rows, weight_y = _gitee_neighbours(offset[..., :taps] + Tensor(base_y, mstype.float32), h)
-    columns, weight_x = _gitee_neighbours(offset[..., taps:] + Tensor(base_x, mstype.float32), w)
+    shape = (n, h, w, taps)
+    rows, weight_y = _gitee_neighbours(offset[..., :taps] + _repeat(base_y, shape), h)
+    columns, weight_x = _gitee_neighbours(offset[..., taps:] + _repeat(base_x, shape), w)
+    weight_y = _masked(weight_y, mask)
     width = w + 2 * padding
     index, corner_weights = _combine(rows, columns, weight_y, weight_x, (h + 2 * padding) * width, width)
-    corner_weights = corner_weights * mask.transpose(0, 2, 3, 1).expand_dims(-1)
-    return _contract(x, _gitee_mix_rows(index, side), _gitee_mix_rows(corner_weights, side), None, weight,
-                     None, (h, w))
+    return _contract(x, _gitee_mix_rows(index, side), _gitee_mix_rows(corner_weights, side), weight, None, (h, w))
 
 
 def _gitee_neighbours(position, size):
     """As `_neighbours`, but clamped to the unpadded size, position and pixels each for itself."""
     low = ops.floor(position)
-    pixels = ops.clamp(ops.stack((low, low + 1.0), -1), 0.0, size - 1.0)
+    pixels = ops.clamp(low, 0.0, size - 1.0), ops.clamp(low + 1.0, 0.0, size - 1.0)
     position = ops.clamp(position, 0.0, size - 1.0)
-    weights = ops.stack((1.0 + (pixels[..., 0] - position), 1.0 - (pixels[..., 1] - position)), -1)
-    return pixels, weights
+    return pixels, (1.0 + (pixels[0] - position), 1.0 - (pixels[1] - position))
 
 
 def _gitee_mix_rows(values, side):

@@ -47,10 +47,16 @@ class ExportGraph(nn.Cell):
         x_down3 = net.down3(x_down2)
         features = x_down3
         for _ in range(6):
-            features = net.block(features)
+            features = self._block(features)
         features = self._deform(self._deform(features))
         x_up1 = net.up1(mix_inner(x_down3, features))
         return self._up3(net.up2(mix_outer(x_down2, x_up1)))
+
+    def _block(self, x):
+        block = self.net.block
+        out = block.conv2(block.act1(block.conv1(x)) + x)
+        out = out * block.calayer.ca(out.mean((2, 3), keep_dims=True))
+        return out * block.palayer.pa(out) + x
 
     def _down1(self, x):
         if self.is_gitee:

@@ -1,0 +1,125 @@
+"""Start the ranks of a distributed run with MindSpore's msrun, watch them, and leave none behind.
+
+    python -m src.launch --workers 8 --log_dir ckpt/run/logs train.py --device_target Ascend ...
+    python -m src.launch --workers 8 eval.py --dir_data SOTS/indoor --data_test RESIDE
+
+For several hosts, run the same command on each, with the environment variables NODES (how many), NODE_RANK (0 .. NODES
+- 1) and MASTER_ADDR (address of host 0); MASTER_PORT if 8118 is taken there.
+
+The terminal shows what rank 0 prints. Ctrl-C and SIGTERM ask every rank to stop after the step in hand, a second one
+kills them. When a rank fails, or is killed, all ranks of this host end within seconds and those of other hosts within
+a minute (MS_NODE_TIMEOUT, 30 s without a sign of life). Exit code: 0, or that of the first rank that failed.
+"""
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
+
+from src import errors
+from src.errors import UsageError
+from src.files import make_output_folder
+
+DEFAULT_PORT = 8118  # msrun's
+
+
+class Cluster(NamedTuple):
+    """Where the ranks run: `nodes` hosts, of which this is number `node_rank`; the scheduler is on host 0."""
+
+    nodes: int = 1
+    node_rank: int = 0
+    address: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    options = _parse(sys.argv[1:] if argv is None else argv)
+    cluster = read_cluster(os.environ)
+    logs = make_output_folder(options.log_dir, "--log_dir").resolve()
+    from src.rank_processes import RankProcesses
+
+    first = cluster.node_rank * options.workers
+    with RankProcesses(command(options, cluster, logs), environment(os.environ, options.workers), logs,
+                       range(first, first + options.workers), cluster.node_rank) as ranks:
+        return ranks.wait()
+
+
+def read_cluster(variables: Mapping[str, str]) -> Cluster:
+    """The hosts of the run, from NODES, NODE_RANK, MASTER_ADDR and MASTER_PORT; one host where NODES is not set.
+
+    Raises: UsageError if a variable is missing or makes no sense.
+    """
+    nodes = _number(variables, "NODES", 1, 1, 1 << 16)
+    port = _number(variables, "MASTER_PORT", DEFAULT_PORT if nodes > 1 else _free_port(), 1024, 65535)
+    if nodes == 1:
+        return Cluster(port=port)
+    for name in ("NODE_RANK", "MASTER_ADDR"):
+        if not variables.get(name):
+            raise UsageError(f"{name} must be set for NODES={nodes} (see src/launch.py)")
+    return Cluster(nodes, _number(variables, "NODE_RANK", 0, 0, nodes - 1), variables["MASTER_ADDR"], port)
+
+
+def command(options: argparse.Namespace, cluster: Cluster, logs: Path) -> List[str]:
+    """The command line of msrun."""
+    table = [f"--rank_table_file={Path(options.rank_table).resolve()}"] if options.rank_table else []
+    return [
+        sys.executable, "-m", "mindspore.parallel.cluster.run", f"--worker_num={options.workers * cluster.nodes}",
+        f"--local_worker_num={options.workers}", f"--master_addr={cluster.address}", f"--master_port={cluster.port}",
+        f"--node_rank={cluster.node_rank}", f"--log_dir={logs}", "--join=True",
+        "--tail_worker_log=-2",  # no rank: its `tail` processes would show them all, and outlive a kill
+        *table, "python3", options.script, *options.arguments]
+
+
+def environment(variables: Mapping[str, str], workers: int) -> Dict[str, str]:
+    """The environment of msrun: what the user set, this Python first on PATH, the processors shared out."""
+    result = {"MS_NODE_TIMEOUT": "30", "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers)), **variables}
+    # msrun starts whatever `python3` it finds
+    result["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), variables.get("PATH", os.defpath)])
+    result["PYTHONUNBUFFERED"] = "1"
+    return result
+
+
+def end_with_parent(number: int = signal.SIGTERM) -> None:
+    """Have the kernel send this process a signal when the one that started it dies, even of SIGKILL. Linux only."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, int(number))  # PR_SET_PDEATHSIG
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m src.launch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, required=True, help="ranks on this host, one a card")
+    parser.add_argument("--log_dir", default="output/logs", help="folder for the logs of all ranks (default: %(default)s)")
+    parser.add_argument("--rank_table", default="", help="RANK_TABLE_FILE of an Ascend set-up, handed on to msrun")
+    parser.add_argument("script", help="train.py or eval.py")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its flags")
+    options = parser.parse_args(argv)
+    if options.workers < 1:
+        raise UsageError(f"--workers must be at least 1, not {options.workers}")
+    if options.rank_table and not Path(options.rank_table).is_file():
+        raise UsageError(f"--rank_table {options.rank_table}: no such file")
+    return options
+
+
+def _number(variables: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = variables.get(name) or str(default)
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise UsageError(f"{name} must be a number from {least} to {most}, not {text}")
+    return int(text)
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+if __name__ == "__main__":
+    errors.run(main)
