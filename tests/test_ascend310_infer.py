@@ -63,6 +63,29 @@ def test_googletests_pass_under_sanitizers():
     assert "[  PASSED  ]" in done.stdout
 
 
+def test_a_wheel_of_another_sha256_is_refused_and_not_kept(tmp_path):
+    wheel = "mindspore_lite-2.0.0-cp37-cp37m-manylinux1_x86_64.whl"
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/bash\nwhile [ "$1" != --dest ]; do shift; done\necho other > "$2/{wheel}"\n')
+    python.chmod(0o755)
+    done = subprocess.run(["bash", str(FOLDER / "fetch_lite.sh")], capture_output=True, text=True,
+                          env={**os.environ, "PYTHON": str(python), "MSLITE_CACHE": str(tmp_path / "cache")})
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith(f"error: fetch_lite.sh: {wheel} has another sha256 than 199cd060")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_build_uses_the_lite_it_is_given_and_none_of_a_former_build(lite, tmp_path):
+    def configure(root):
+        return subprocess.run(["cmake", "-S", str(FOLDER), "-B", str(tmp_path), f"-DMSLITE_ROOT={root}"],
+                              capture_output=True, text=True)
+
+    root = subprocess.run(["bash", str(FOLDER / "fetch_lite.sh")], capture_output=True, text=True).stdout.strip()
+    assert configure(os.environ.get("MSLITE_ROOT", root)).returncode == 0
+    other = configure("/none")
+    assert other.returncode != 0 and "MSLITE_ROOT=/none: no include/api/model.h" in other.stderr
+
+
 @pytest.mark.parametrize("arch", ["gitee", "paper"])
 @pytest.mark.parametrize("size", ["open", "fixed"])
 def test_result_is_that_of_infer(arch, size, models, lite, tmp_path):
