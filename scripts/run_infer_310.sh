@@ -58,7 +58,7 @@ status=0
 [ "$status" != 2 ] || exit 2
 if [ "$input" = "$data" ]; then
     echo "$data: no ground truth found, not scored; images in $output/images"
-elif [ -d "$output/images" ]; then
+elif [ "$status" = 0 ] || compgen -G "$output/images/*.png" >/dev/null; then
     "$python" "$repo/scripts/score.py" --dir_data "$data" "${scored[@]}" --restored "$output/images" || status=1
 fi
 exit "$status"

@@ -293,6 +293,9 @@ def test_script_runs_and_scores_a_test_set(models, lite, tmp_path):
     assert f"{psnr(restored, photo(2, 40, 44)):15.2f}{ssim(restored, photo(2, 40, 44)):15.4f}" in done.stdout
     assert "2 images; details in " in done.stdout and (tmp_path / "out/metrics.csv").is_file()
 
+    done = run_script(models["paper"].open, tmp_path / "set", "Ascend310", code=1, OUTPUT=tmp_path / "none")
+    assert "has an open size" in the_error(done)  # and no line for every image that is not there
+
     (tmp_path / "set/GT/1401.png").unlink()
     done = run_script(models["paper"].open, tmp_path / "set", code=1, OUTPUT=tmp_path / "out")
     assert f"{tmp_path}/set/hazy/1401_2.png: no ground truth" in done.stderr
