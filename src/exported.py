@@ -129,7 +129,7 @@ class MindirNetwork:
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """float32[n, 3, h, w] in 0..value_range -> the same, restored.
 
-        Raises: InputError for an image larger than a model of fixed size takes.
+        Raises: InputError for an image larger than a model of fixed size takes, or a model that does not run.
         """
         return np.concatenate([self._one(image[None]) for image in x])
 
@@ -139,7 +139,12 @@ class MindirNetwork:
         if h > target[0] or w > target[1]:
             raise InputError(f"{self.path}: takes images up to {target[1]}x{target[0]}, not {w}x{h}; "
                              "export with --dynamic")
-        return self._graph(Tensor(mirror_up(x, target))).asnumpy()[:, :, :h, :w]
+        try:
+            out = self._graph(Tensor(mirror_up(x, target))).asnumpy()
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise InputError(f"{self.path}: MindSpore cannot run it at {target[1]}x{target[0]} "
+                             f"({one_line(error)[:120]}); files for MindSpore Lite are for ascend310_infer/") from None
+        return out[:, :, :h, :w]
 
 
 def mirror_up(x: np.ndarray, size: Tuple[int, int]) -> np.ndarray:

@@ -226,6 +226,14 @@ def test_no_sidecar_is_said_clearly(content, text, copied):
         read_sidecar(copied)
 
 
+def test_a_model_for_lite_is_no_traceback_in_mindspore(models, tmp_path):
+    lite.rewrite_for_lite20(models.open, tmp_path / "open_lite20.mindir")
+    exported.write_sidecar(tmp_path / "open_lite20.mindir", "paper", None)
+    model = MindirNetwork(tmp_path / "open_lite20.mindir")
+    with pytest.raises(InputError, match="open_lite20.mindir: MindSpore cannot run it at 32x24 "):
+        model(np.zeros((1, 3, 24, 32), np.float32))
+
+
 def test_a_truncated_model_is_refused_also_where_its_sidecar_fits(copied):
     os.truncate(copied, copied.stat().st_size // 2)
     with pytest.raises(InputError, match="sha256 differs"):
