@@ -1,0 +1,110 @@
+"""Time and peak memory of every part, each beside a floor measured in the same run.
+
+    python scripts/benchmark.py
+    python scripts/benchmark.py --cases network step --repeats 7 --json benchmark.json
+
+Each case runs in two processes of its own: one takes turns between ours and the floor and gives the medians, the other
+runs ours alone for its peak memory above that of a process that has MindSpore imported. Nothing else should run on the
+machine meanwhile. benchmark_cases.py says what the cases and floors are.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, NoReturn, Optional
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from src import errors  # noqa: E402
+from src.errors import InputError, UsageError  # noqa: E402
+from src.files import atomic_write  # noqa: E402
+
+CASES = ("dcn", "dcn_gradient", "wide_conv", "network", "network_gitee", "network_1600x1200", "loss", "step", "eval",
+         "tiled", "loader", "modes", "start_up")
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    parser = Parser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES, metavar="CASE", help=" ".join(CASES))
+    parser.add_argument("--repeats", type=int, default=5, help="timed turns of each (default: 5)")
+    parser.add_argument("--threads", type=int, default=2, help="cores and OpenMP threads to use (default: 2)")
+    parser.add_argument("--json", help="file for all figures")
+    options = parser.parse_args(argv)
+    cores = len(os.sched_getaffinity(0))
+    if not 1 <= options.threads <= cores:
+        raise UsageError(f"--threads {options.threads}: must be from 1 to the {cores} cores of this machine")
+    if options.repeats < 1:
+        raise UsageError(f"--repeats {options.repeats}: must be at least 1")
+
+    figures = {"machine": machine(options.threads), "cases": {}}
+    print("\n".join(f"{key}: {value}" for key, value in figures["machine"].items()))
+    print(f"\n{'case':18}{'ours':>11}{'floor':>11}{'ratio':>8}{'goal':>7}{'peak':>9}{'goal':>7}  floor")
+    for case in options.cases:
+        figures["cases"][case] = row = measure(case, options)
+        print(line(case, row), flush=True)
+        print("".join(f"  {note}\n" for note in row.get("notes", ())), end="")
+        if options.json:
+            with atomic_write(options.json) as path:
+                Path(path).write_text(json.dumps(figures, indent=1))
+
+
+def machine(threads: int) -> Dict[str, Any]:
+    """What the figures depend on."""
+    from importlib.metadata import version
+
+    model = [text.split(":")[1].strip() for text in Path("/proc/cpuinfo").read_text().splitlines()
+             if text.startswith("model name")]
+    return {"processor": model[0] if model else platform.machine(), "threads": threads,
+            "python": platform.python_version(), "mindspore": version("mindspore"), "numpy": version("numpy")}
+
+
+def measure(case: str, options: argparse.Namespace) -> Dict[str, Any]:
+    """Seconds (medians) and megabytes of one case."""
+    row = run_child(case, "times", options)
+    if row.pop("has_memory"):
+        row.update(run_child(case, "memory", options))
+    if row.get("floor_s"):
+        row["ratio"] = row["ours_s"] / row["floor_s"]
+    return row
+
+
+def run_child(case: str, what: str, options: argparse.Namespace) -> Dict[str, Any]:
+    """Figures that benchmark_cases.py prints in a process of its own. Raises: InputError if it fails."""
+    cores = sorted(os.sched_getaffinity(0))[:options.threads]
+    code = "import sys; sys.path[:0] = sys.argv[1:3]; import benchmark_cases as b; b.run(*sys.argv[3:])"
+    child = subprocess.run(
+        [sys.executable, "-c", code, str(ROOT), str(ROOT / "scripts"), case, what, str(options.repeats)],
+        env={**os.environ, "OMP_NUM_THREADS": str(options.threads)}, capture_output=True, text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores))
+    if child.returncode:
+        raise InputError(f"case {case} failed: {(child.stderr.strip() or child.stdout.strip())[-1500:]}")
+    return json.loads(child.stdout.splitlines()[-1])
+
+
+def line(case: str, row: Dict[str, Any]) -> str:
+    """One line of the table."""
+    def seconds(key):
+        value = row.get(key)
+        return "" if value is None else f"{value:.2f} s" if value >= 1 else f"{value * 1000:.1f} ms"
+
+    def number(key, form, unit=""):
+        return format(row[key], form) + unit if row.get(key) is not None else ""
+
+    return (f"{case:18}{seconds('ours_s'):>11}{seconds('floor_s'):>11}{number('ratio', '.2f'):>8}"
+            f"{number('goal', '.2f'):>7}{number('peak_mb', '.0f', ' MB'):>9}{number('peak_goal_mb', '.0f'):>7}  "
+            f"{row['floor']}")
+
+
+if __name__ == "__main__":
+    errors.run(main)
