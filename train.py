@@ -9,16 +9,11 @@ is inf or nan, or the state at the end could not be saved. 2: a bad option.
 """
 from __future__ import annotations
 
-import math
-import os
-import signal
 import sys
-from typing import Dict
-
-from tqdm import tqdm
 
 from src import config, errors, modelarts, train_options
 from src.files import make_output_folder
+from src.stop import StopSignals
 
 SECTIONS = ("model", "device", "data", "validation", "train", "contrast", "checkpoint", "cloud")
 
@@ -49,6 +44,7 @@ def train(options, ranks, stop: StopSignals) -> int:
     """Train to the last step or until a signal. Returns the exit code."""
     from src import build
     from src.optimizer import learning_rate
+    from src.train_step import optimizer_step
     from src.training_log import TimedBatches, TrainingLog
     from src.validation import validate
 
@@ -66,15 +62,15 @@ def train(options, ranks, stop: StopSignals) -> int:
     batches = TimedBatches(data.batches(state.step * options.accumulate, end * options.accumulate),
                            options.batch_size * options.accumulate * ranks.size)
     with TrainingLog(options, state.step, total, state.writes) as log, batches:
-        while state.step < end and not stop.requested:
+        while state.step < end and not ranks.any(stop.requested):
             rate = learning_rate(options, state.step, steps_per_epoch, total)
-            losses = optimizer_step(options, cell, batches, rate, data, state)
+            losses = optimizer_step(options, cell, batches, rate, data, state, ranks)
             state.step += 1
             log.add_step(state.step, epoch=(state.step - 1) // steps_per_epoch + 1, **losses, lr=rate,
                          images_per_s=batches.end_step())
 
             if pairs and is_due(state.step, options.test_every * steps_per_epoch, total):
-                psnr, ssim = validate(net, state.evaluation_weights(), pairs)
+                psnr, ssim = validate(net, state.evaluation_weights(), pairs, ranks)
                 log.add_validation(state.step, psnr, ssim)
                 state.save_best(psnr)
             if is_due(state.step, options.save_every, end) or is_due(state.step, steps_per_epoch, end):
@@ -85,39 +81,6 @@ def train(options, ranks, stop: StopSignals) -> int:
         print(batches.summary())
         print(last_words(options, state, total))
     return 0 if state.saved_step == state.step else 1  # of a rank that does not write they are the same
-
-
-def optimizer_step(options, cell, batches, rate: float, data, state) -> Dict[str, float]:
-    """One step from `--accumulate` batches. Returns: the means of loss, L1 and CR over them.
-
-    Raises: InputError if the loss or, without a loss scale to explain it, a gradient is inf or nan.
-    """
-    from mindspore import Tensor, float32
-
-    sums = [0.0, 0.0, 0.0]
-    for part in range(options.accumulate):
-        hazy, clear = next_batch(batches, state)
-        is_last = part == options.accumulate - 1
-        *losses, finite = cell(Tensor(hazy), Tensor(clear), Tensor(rate, float32), is_last)
-        sums = [total + float(loss) for total, loss in zip(sums, losses)]
-        skipped = not finite and options.loss_scale != 1
-        if not math.isfinite(sum(sums)) or not (finite or skipped):
-            names = ", ".join(data.batch_names(state.step * options.accumulate + part))
-            raise errors.InputError(f"loss {float(losses[0])} with {'finite' if finite else 'inf or nan'} gradients in "
-                                    f"step {state.step + 1}, images {names}; stopped, {state.last_good()}")
-        if skipped and is_last and state.writes:
-            tqdm.write(f"step {state.step + 1}: gradients overflow at --loss_scale {options.loss_scale:g}, "
-                       f"step skipped")
-    return dict(zip(("loss", "l1", "cr"), (total / options.accumulate for total in sums)))
-
-
-def next_batch(batches, state):
-    """The next batch. What was learnt so far is saved before an unreadable image ends the run."""
-    try:
-        return next(batches)
-    except errors.UserError:
-        state.save_last()
-        raise
 
 
 def is_due(step: int, interval: int, last: int) -> bool:
@@ -135,23 +98,6 @@ def last_words(options, state, total: int) -> str:
         return "stopped before the first step, nothing is saved"
     more = " and a larger --max_steps" if 0 < options.max_steps <= state.step else ""
     return f"stopped after step {state.step} of {total}; the same command with --resume{more} goes on"
-
-
-class StopSignals:
-    """Turns SIGINT and SIGTERM into a request to stop after the step in hand."""
-
-    def __enter__(self) -> StopSignals:
-        self.requested = False
-        self._before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _request(self, number, frame) -> None:
-        self.requested = True
-        os.write(2, b"\nstopping after this step\n")  # print is not safe here
 
 
 if __name__ == "__main__":

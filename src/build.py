@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 import functools
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Dict, List, Optional, Tuple
 
+import numpy as np
 from mindspore import amp, nn
 
 from src.aecrnet import VALUE_RANGE, Dehaze
@@ -13,7 +15,8 @@ from src.checkpoint import REFERENCE, load_checkpoint, load_into, network_weight
 from src.dataset import Pair, TrainDataset, find_pairs, open_source
 from src.demo import write_demo_set
 from src.device import Ranks
-from src.errors import UsageError
+from src.errors import InputError, UsageError
+from src.fast_deconv import FastDeconv
 from src.loss import ContrastLoss
 from src.optimizer import Adam
 from src.train_cell import NetWithCRLossCell, TrainOneStepCell
@@ -92,7 +95,12 @@ def train_cell(options: SimpleNamespace, net: Dehaze, ranks: Ranks) -> TrainOneS
         amp.auto_mixed_precision(net, level)
     loss = NetWithCRLossCell(net, contrast_loss(options), options.contra_lambda, options.neg_num)
     optimizer = Adam(net.trainable_params(), tuple(options.betas), options.epsilon, options.weight_decay)
-    reducer = nn.DistributedGradReducer(optimizer.parameters) if ranks.size > 1 else None
+    reducer = None
+    if ranks.size > 1:
+        reducer = nn.DistributedGradReducer(optimizer.parameters)
+        for _, layer in net.cells_and_names():
+            if isinstance(layer, FastDeconv):
+                layer.average_over_ranks(ranks.size)
     return TrainOneStepCell(loss, optimizer, options.loss_scale, options.clip_norm, options.accumulate,
                             options.ema_decay, reducer)
 
@@ -112,8 +120,22 @@ def contrast_loss(options: SimpleNamespace) -> Optional[ContrastLoss]:
 def train_state(
     options: SimpleNamespace, cell: TrainOneStepCell, net: Dehaze, data: TrainDataset, ranks: Ranks,
 ) -> TrainState:
-    """Where the run is: at its start, or with `--resume` at its last checkpoint."""
+    """Where the run is, on all ranks: at its start, or with `--resume` at its last checkpoint, which rank 0 reads.
+
+    Raises: InputError if the ranks have other training images.
+    """
+    _require_same_images(options, data, ranks)
     state = TrainState(cell, net, options, data.items_per_epoch, ranks)
-    if options.resume:
+    if options.resume and ranks.rank == 0:
         state.resume()
+    if ranks.size > 1:
+        state.take_from_first(ranks)
     return state
+
+
+def _require_same_images(options: SimpleNamespace, data: TrainDataset, ranks: Ranks) -> None:
+    """With other images on one host, ranks would wait for each other's steps for ever, or learn some images twice."""
+    names = zlib.crc32("\n".join(data.source.names).encode(errors="replace"))
+    if np.ptp(ranks.gather([data.items_per_epoch, *divmod(names, 1 << 16)]), axis=0).any():
+        raise InputError(f"{options.dir_data}: must hold the same images on all hosts; rank {ranks.rank} finds "
+                         f"{len(data.source.names)}, other ones than another rank")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import warnings
-from typing import Iterator, List, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -92,10 +92,10 @@ class TrainDataset:
         hazy, clear = zip(*(self.sample(place) for place in range(first, first + self.batch_size)))
         return np.stack(hazy), np.stack(clear)
 
-    def batch_names(self, step: int) -> List[str]:
-        """Names of the images in the batch of `step`."""
+    def batch_names(self, step: int, shard_id: Optional[int] = None) -> List[str]:
+        """Names of the images in the batch of `step`, of this process or another one."""
         first = step * self.batch_size
-        items = (self._locate(place)[1] for place in range(first, first + self.batch_size))
+        items = (self._locate(place, shard_id)[1] for place in range(first, first + self.batch_size))
         return [self.source.names[item % len(self.source.names)] for item in items]
 
     def sample(self, place: int) -> Arrays:
@@ -106,12 +106,13 @@ class TrainDataset:
         turns, flip = (int(rng.integers(4)), bool(rng.integers(2))) if self.augment else (0, False)
         return self._finish(hazy, turns, flip), self._finish(clear, turns, flip)
 
-    def _locate(self, place: int) -> Tuple[int, int]:
-        """Epoch and item, 0..items_per_epoch - 1, at a place of this process's sequence."""
+    def _locate(self, place: int, shard_id: Optional[int] = None) -> Tuple[int, int]:
+        """Epoch and item, 0..items_per_epoch - 1, at a place of the sequence of this process or another one."""
         step, within = divmod(int(place), self.batch_size)
         epoch, step = divmod(step, self.steps_per_epoch)
         order = _epoch_order(self.seed, epoch, self.items_per_epoch)
-        return epoch, int(order[(step * self._num_shards + self._shard_id) * self.batch_size + within])
+        shard = self._shard_id if shard_id is None else shard_id
+        return epoch, int(order[(step * self._num_shards + shard) * self.batch_size + within])
 
     def _patch(self, index: int, rng: np.random.Generator) -> Arrays:
         """Cut (hazy, clear), uint8[patch, patch, 3], out of an image at a random place."""

@@ -2,19 +2,52 @@
 from __future__ import annotations
 
 import os
+import pickle
 from types import SimpleNamespace
-from typing import NamedTuple, Optional
+from typing import Any, List, NamedTuple, Optional, Sequence
 
 import mindspore
+import numpy as np
+from mindspore import Tensor, ops
 
 from src.errors import InputError, one_line
+from src.launch import end_with_parent
+
+CPU_PATIENCE = 1800  # seconds that a rank waits for the others on CPU; compiling and validating take their time
 
 
 class Ranks(NamedTuple):
-    """Which of how many processes this is."""
+    """Which of how many processes this is. What one of them asks for with a method, all have to ask for."""
 
     rank: int = 0
     size: int = 1
+
+    def gather(self, values: Sequence[float]) -> np.ndarray:
+        """The values of every rank, [size, len(values)], as float32 where there are several."""
+        if self.size == 1:
+            return np.array([values], np.float64)
+        return ops.AllGather()(Tensor(np.array([values], np.float32))).asnumpy()
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set on at least one rank."""
+        return bool(self.gather([flag]).any())
+
+    def gather_objects(self, value: Any) -> List[Any]:
+        """The value of every rank, whatever can be pickled."""
+        if self.size == 1:
+            return [value]
+        data = np.frombuffer(pickle.dumps(value), np.uint8)
+        lengths = (self.gather(divmod(len(data), 1 << 20)) @ [1 << 20, 1]).astype(int)  # beyond float32's 24 bits
+        padded = np.zeros(lengths.max(), np.float32)  # of the collective operations on CPU, none takes integers
+        padded[:len(data)] = data
+        rows = self.gather(padded).astype(np.uint8)
+        return [pickle.loads(row[:length].tobytes()) for row, length in zip(rows, lengths)]
+
+    def of_first(self, values: np.ndarray) -> np.ndarray:
+        """The float32 values of rank 0."""
+        if self.size == 1:
+            return values
+        return ops.AllReduce()(Tensor(values if self.rank == 0 else np.zeros_like(values))).asnumpy()
 
 
 def init_device(options: SimpleNamespace) -> Ranks:
@@ -24,28 +57,41 @@ def init_device(options: SimpleNamespace) -> Ranks:
 
     Raises: InputError if this MindSpore has no such device or the ranks cannot find each other.
     """
-    select_device(options.device_target, None if _distributed() else options.device_id)
+    ranks = join_ranks(options)
     mindspore.set_context(mode=mindspore.GRAPH_MODE)
     mindspore.set_seed(options.seed)
-    if not _distributed():
-        return Ranks()
-    try:
-        mindspore.communication.init()
-        ranks = Ranks(mindspore.communication.get_rank(), mindspore.communication.get_group_size())
-    except (RuntimeError, ValueError) as error:
-        raise InputError(f"the ranks cannot find each other ({one_line(error)[:200]})") from None
-    mindspore.set_auto_parallel_context(parallel_mode=mindspore.ParallelMode.DATA_PARALLEL, gradients_mean=True,
-                                        device_num=ranks.size, global_rank=ranks.rank)
+    if ranks.size > 1:
+        mindspore.set_auto_parallel_context(parallel_mode=mindspore.ParallelMode.DATA_PARALLEL, gradients_mean=True,
+                                            device_num=ranks.size, global_rank=ranks.rank)
     return ranks
 
 
+def join_ranks(options: SimpleNamespace) -> Ranks:
+    """Select the device and find the other ranks, if there are any. The scheduler of msrun does not come back from it.
+
+    Raises: InputError if this MindSpore has no such device or the ranks cannot find each other.
+    """
+    select_device(options.device_target, options.device_id)
+    if not is_distributed():
+        return Ranks()
+    end_with_parent()
+    if os.getenv("MS_ROLE") == "MS_WORKER":
+        # of a rank the limit on one collective operation on CPU, of the scheduler that on a rank's silence
+        os.environ["MS_NODE_TIMEOUT"] = str(CPU_PATIENCE)
+    try:
+        mindspore.communication.init()
+        return Ranks(mindspore.communication.get_rank(), mindspore.communication.get_group_size())
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"the ranks cannot find each other ({one_line(error)[:200]})") from None
+
+
 def select_device(device_target: str, device_id: Optional[int] = None) -> None:
-    """Compute on this device from now on.
+    """Compute on this device from now on; a rank takes the card that its launcher gave it (DEVICE_ID).
 
     Raises: InputError if this MindSpore has no such device, or the process has computed on another one already.
     """
     try:
-        mindspore.set_device(device_target, device_id)
+        mindspore.set_device(device_target, None if is_distributed() else device_id)
     except (RuntimeError, ValueError) as error:
         # a process that has computed already cannot choose, but may have the right device
         if mindspore.get_context("device_target") != device_target:
@@ -53,6 +99,6 @@ def select_device(device_target: str, device_id: Optional[int] = None) -> None:
                 f"--device_target {device_target}: cannot be used ({one_line(error)[:200]})") from None
 
 
-def _distributed() -> bool:
+def is_distributed() -> bool:
     """Whether msrun (MS_WORKER_NUM) or a rank table's launcher (RANK_SIZE) started more than one process."""
     return int(os.getenv("MS_WORKER_NUM", os.getenv("RANK_SIZE", "1"))) > 1

@@ -21,6 +21,7 @@ class FastDeconv(nn.Cell):
     construct(x): Tensor[n, in_channels, h, w] -> Tensor[n, out_channels, h', w'].
 
     `freeze_statistics()` makes training use the running averages too and leave them as they are.
+    `average_over_ranks(size)` makes the batch that of all ranks of a distributed run.
     """
 
     eps = 1e-5
@@ -40,11 +41,16 @@ class FastDeconv(nn.Cell):
                                         requires_grad=False)
         self.identity = Tensor(np.eye(self.features, dtype=np.float32))
         self.frozen = False
+        self.ranks, self.sum_over_ranks = 1, None
         self.conv = ops.Conv2D(out_channels, kernel_size, pad_mode="pad", pad=padding)
 
     def freeze_statistics(self) -> None:
         """Use the running averages in training too, from the next compilation on."""
         self.frozen = True
+
+    def average_over_ranks(self, size: int) -> None:
+        """Take mean and covariance over the patches of all `size` ranks, which must be equally many on each."""
+        self.ranks, self.sum_over_ranks = size, ops.AllReduce()
 
     def construct(self, x: Tensor) -> Tensor:
         if self.training and not self.frozen:
@@ -63,10 +69,13 @@ class FastDeconv(nn.Cell):
     def _statistics(self, x: Tensor) -> Tuple[Tensor, Tensor]:
         """Mean and whitening matrix of every third patch (in both directions), as the authors sample them."""
         patches = self._patches(x)
-        mean = patches.mean(0)
+        mean = self._over_ranks(patches.mean(0))
         patches = patches - mean
-        covariance = ops.matmul(patches.transpose(1, 0), patches) / patches.shape[0] + self.eps * self.identity
-        return mean, self._inverse_square_root(covariance)
+        covariance = self._over_ranks(ops.matmul(patches.transpose(1, 0), patches) / patches.shape[0])
+        return mean, self._inverse_square_root(covariance + self.eps * self.identity)
+
+    def _over_ranks(self, x: Tensor) -> Tensor:
+        return x if self.ranks == 1 else self.sum_over_ranks(x) / self.ranks
 
     def _patches(self, x: Tensor) -> Tensor:
         """Tensor[count, in_channels * kernel_size**2], features in the order of the kernel's weights."""

@@ -94,7 +94,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m src.launch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, required=True, help="ranks on this host, one a card")
-    parser.add_argument("--log_dir", default="output/logs", help="folder for the logs of all ranks (default: %(default)s)")
+    parser.add_argument("--log_dir", default="output/logs",
+                        help="folder for the logs of all ranks (default: %(default)s)")
     parser.add_argument("--rank_table", default="", help="RANK_TABLE_FILE of an Ascend set-up, handed on to msrun")
     parser.add_argument("script", help="train.py or eval.py")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its flags")

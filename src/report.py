@@ -40,7 +40,7 @@ class Report:
     def __init__(self, title: str, facts: Mapping[str, object], expected: int = 1, max_bytes: int = MAX_BYTES) -> None:
         self.title, self.facts = title, dict(facts)
         self.expected, self.max_bytes = expected, max_bytes
-        self._entries: List[Entry] = []
+        self.entries: List[Entry] = []
 
     def add(
         self, name: str, hazy: np.ndarray, dehazed: np.ndarray, clear: Optional[np.ndarray] = None,
@@ -61,9 +61,9 @@ class Report:
             if image.dtype != np.uint8 or image.shape != hazy.shape or image.shape[2:] != (3,):
                 raise ValueError(f"{name}: images must be uint8[h, w, 3] of one size, not "
                                  + ", ".join(f"{image.dtype}{list(image.shape)}" for image in images))
-        share = (self.max_bytes - PAGE_BYTES) / max(self.expected, len(self._entries) + 1) - ENTRY_BYTES
+        share = (self.max_bytes - PAGE_BYTES) / max(self.expected, len(self.entries) + 1) - ENTRY_BYTES
         pictures = _encode(images, share * 3 / 4)  # base64 writes three bytes as four
-        self._entries.append(Entry(name, hazy.shape[1::-1], pictures, _with_gain(scores or {})))
+        self.entries.append(Entry(name, hazy.shape[1::-1], pictures, _with_gain(scores or {})))
 
     def write(self, path: PathLike) -> None:
         """Write the page. An older file of that name is replaced when the new one is whole.
@@ -74,7 +74,7 @@ class Report:
             with atomic_write(path) as temporary:
                 # file names that are not UTF-8 arrive as lone surrogates
                 with open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-                    file.writelines(page(self.title, self.facts, self._entries))
+                    file.writelines(page(self.title, self.facts, self.entries))
         except OSError as error:
             raise InputError(f"{path}: cannot be written ({error.strerror or one_line(error)})") from None
 

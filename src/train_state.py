@@ -100,6 +100,19 @@ class TrainState:
         self.step = self.saved_step = description["step"]
         self.best_psnr = description["best_psnr"]
 
+    def take_from_first(self, ranks: Ranks) -> None:
+        """Set all that a checkpoint holds to what it is on rank 0, the only one that reads it."""
+        parameters = list(self.parameters().values())
+        values = [parameter.asnumpy() for parameter in parameters]
+        facts = np.array([*divmod(self.step, 1 << 20), self.best_psnr])  # float32 is exact up to 2**24
+        received = ranks.of_first(np.concatenate([facts, *map(np.ravel, values)]).astype(np.float32))
+        *parts, _ = np.split(received, np.cumsum([len(facts), *(value.size for value in values)]))
+        for parameter, value, part in zip(parameters, values, parts[1:]):
+            parameter.set_data(Tensor(part.reshape(value.shape).astype(value.dtype)))
+        if not self.writes:
+            self.step = self.saved_step = int(parts[0][0]) * (1 << 20) + int(parts[0][1])
+            self.best_psnr = float(parts[0][2])
+
     def _write(self, path: Path, parameters: Mapping[str, Any], description: Mapping[str, Any]) -> bool:
         """Write a checkpoint; whether that worked."""
         if not self.writes:

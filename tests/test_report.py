@@ -132,7 +132,7 @@ def test_pictures_of_a_pair_are_scaled_alike_to_fit(tmp_path):
     report = Report("Demo", {}, expected=1, max_bytes=120_000)
     smooth = np.full((400, 600, 3), 90, np.uint8)
     report.add("a.png", smooth, photo(0, 400, 600))
-    sizes = [Image.open(io.BytesIO(file)).size for file in report._entries[0].pictures]
+    sizes = [Image.open(io.BytesIO(file)).size for file in report.entries[0].pictures]
     assert sizes[0] == sizes[1] and 96 <= sizes[0][0] < 600
     assert sizes[0][0] / sizes[0][1] == pytest.approx(1.5, abs=0.02)
 
@@ -148,8 +148,8 @@ def test_more_pairs_than_expected_get_less_room_each():
 def test_report_keeps_no_full_pictures():
     report = Report("Demo", {}, expected=500)
     report.add("a.png", *[np.zeros((2000, 3000, 3), np.uint8)] * 3)
-    assert max(Image.open(io.BytesIO(report._entries[0].pictures[0])).size) == 1600
-    assert not any(isinstance(value, np.ndarray) for value in vars(report._entries[0]).values())
+    assert max(Image.open(io.BytesIO(report.entries[0].pictures[0])).size) == 1600
+    assert not any(isinstance(value, np.ndarray) for value in vars(report.entries[0]).values())
 
 
 @pytest.mark.parametrize("wrong", [photo()[:40], photo().astype(np.float32), photo()[..., 0], np.dstack([photo()] * 2)])

@@ -38,5 +38,12 @@ def test_scores_are_those_of_the_given_weights_and_the_net_keeps_its_own(tmp_pat
 
 def test_chosen_images_are_spread_over_the_set():
     assert choose_images(list(range(10)), 0) == list(range(10))
-    assert choose_images(list(range(10)), 3) == [0, 3, 6]
     assert choose_images(list(range(10)), 20) == list(range(10))
+    for total, count in ((12, 3), (500, 20), (12, 6)):
+        chosen = choose_images(list(range(total)), count)
+        assert [place * count // total for place in chosen] == list(range(count))  # one of each stretch
+
+
+def test_chosen_images_are_of_all_hazes():
+    hazes = [image % 10 for image in choose_images(list(range(500)), 20)]
+    assert len(set(hazes)) >= 8 and 3.5 < np.mean(hazes) < 5.5
