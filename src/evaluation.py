@@ -1,0 +1,111 @@
+"""The evaluation of a test set: every pair restored and scored, by one process or shared among ranks."""
+from __future__ import annotations
+
+import sys
+from collections import ChainMap
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Dict, List, Tuple
+
+import numpy as np
+from tqdm import tqdm
+
+from src.errors import UserError, one_line
+from src.files import make_output_folder
+from src.images import read_image, write_image
+from src.inference import Dehazer
+from src.pairs import Pair, match_sizes
+from src.pipeline import dehaze_all, sort_by_size
+from src.report import Report, software_versions
+from src.scores import PROTOCOL, means, peak_memory_mb, score, sha256, table, write_summary, write_table
+
+if TYPE_CHECKING:  # imports MindSpore, which takes seconds
+    from src.device import Ranks
+
+REPORTED = ("psnr_hazy", "psnr", "ssim_hazy", "ssim")
+
+
+class Evaluation:
+    """Restores and scores the pairs, keeps the rows. Each rank of a distributed run takes its share of the pairs."""
+
+    def __init__(self, options: SimpleNamespace, output: Path, dehazer: Dehazer, pairs: List[Pair],
+                 ranks: Ranks):
+        self.options, self.output, self.dehazer, self.pairs, self.ranks = options, output, dehazer, pairs, ranks
+        self.rows: Dict[str, Dict[str, Any]] = {}
+        self.failures: Dict[str, str] = {}
+        self.peak_memory_mb = 0.0
+        self.report = None
+        if options.report:
+            facts = {**self._facts(), **software_versions()}
+            self.report = Report(f"AECR-Net on {options.data_test}", facts, len(pairs))
+        if options.save_images:
+            make_output_folder(output / "images", "--output_dir")
+
+    def run(self) -> None:
+        batch, (rank, size) = self.options.batch_size, self.ranks
+        in_order = sort_by_size(self.pairs, lambda pair: pair.hazy, self.dehazer, batch)
+        own = [pair for index, pair in enumerate(in_order) if index // batch % size == rank]
+        results = dehaze_all(self.dehazer, own, self._load, self._finish, batch)
+        sums = np.zeros(2)
+        with tqdm(total=len(own), unit="image", dynamic_ncols=True, disable=rank > 0) as bar:
+            for pair, row in results:
+                bar.update()
+                if isinstance(row, UserError):
+                    self.failures[pair.name] = one_line(row)
+                    bar.write(f"error: {self.failures[pair.name]}", file=sys.stderr)
+                    continue
+                self.rows[pair.name] = row
+                sums += row["psnr"], row["ssim"]
+                psnr, ssim = sums / len(self.rows)
+                bar.set_postfix_str(f"PSNR {psnr:.2f} SSIM {ssim:.4f}")
+        self._collect(in_order)
+
+    def _collect(self, in_order: List[Pair]) -> None:
+        """Put together what all ranks have found; the report in the order in which one process would have found it."""
+        rows, failures, entries, peaks = zip(*self.ranks.gather_objects(
+            (self.rows, self.failures, self.report.entries if self.report else [], peak_memory_mb())))
+        self.rows, self.failures, self.peak_memory_mb = dict(ChainMap(*rows)), dict(ChainMap(*failures)), max(peaks)
+        if self.report:
+            by_name = {entry.name: entry for part in entries for entry in part}
+            self.report.entries = [by_name[pair.name] for pair in in_order if pair.name in by_name]
+
+    def _load(self, pair: Pair) -> Tuple[np.ndarray, np.ndarray]:
+        limit = self.options.max_pixels or None
+        hazy, clear = match_sizes(pair, read_image(pair.hazy, limit), read_image(pair.clear, limit))
+        self.dehazer.check(hazy, str(pair.hazy))
+        return hazy, clear
+
+    def _finish(self, pair: Pair, hazy: np.ndarray, clear: np.ndarray, restored: np.ndarray, seconds: float
+                ) -> Dict[str, Any]:
+        scores = score(restored, hazy, clear)
+        if self.options.save_images:
+            write_image(self.output / "images" / f"{pair.name}.png", restored)
+        if self.report:
+            self.report.add(pair.name, hazy, restored, clear, {key: scores[key] for key in REPORTED})
+        return {"name": pair.name, "width": hazy.shape[1], "height": hazy.shape[0], **scores, "seconds": seconds}
+
+    def write(self, unmatched: List[Path]) -> None:
+        """metrics.csv, summary.json and the report; the means to the terminal."""
+        rows = [self.rows[pair.name] for pair in self.pairs if pair.name in self.rows]
+        failed = [self.failures[pair.name] for pair in self.pairs if pair.name in self.failures]
+        mean, seconds = means(rows), [row["seconds"] for row in rows]
+        write_table(self.output / "metrics.csv", rows)
+        write_summary(self.output / "summary.json", {
+            "images": len(rows), "means": mean, "protocol": PROTOCOL,
+            "failed": failed, "without_ground_truth": [str(path) for path in unmatched],
+            "seconds_per_image": float(np.median(seconds)) if rows else None, "peak_memory_mb": self.peak_memory_mb,
+            **self._facts(), "versions": software_versions()})
+        if self.report:
+            self.report.write(self.output / "report.html")
+        if rows:
+            print(table(mean))
+            print(f"{len(rows)} images, {np.median(seconds):.2f} s each (median, network alone), peak memory "
+                  f"{self.peak_memory_mb:.0f} MB; details in {self.output}")
+
+    def _facts(self) -> Dict[str, Any]:
+        options, network = self.options, self.dehazer.network
+        data = "" if options.data_test == "Demo" else options.dir_data
+        return {"checkpoint": str(network.path), "checkpoint_sha256": sha256(network.path), **network.description,
+                "data_test": options.data_test, "dir_data": data, "device_target": options.device_target,
+                "tile": options.tile, "overlap": options.overlap, "self_ensemble": options.self_ensemble,
+                "batch_size": options.batch_size}
