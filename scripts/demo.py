@@ -2,7 +2,8 @@
 
     python scripts/demo.py --output_dir output/demo
 
-Writes NAME.png (hazy, dehazed and clear side by side) and report.html, and prints PSNR and SSIM before and after.
+Writes NAME.png (hazy, dehazed and clear side by side), overview.jpg (all of them, small) and report.html, and prints
+PSNR and SSIM before and after.
 """
 from __future__ import annotations
 
@@ -20,6 +21,8 @@ from src.files import make_output_folder  # noqa: E402
 from src.images import write_image  # noqa: E402
 from src.inference import Dehazer, find_checkpoint  # noqa: E402
 from src.metrics import psnr, ssim  # noqa: E402
+
+OVERVIEW_HEIGHT = 190  # pixels of each photo in overview.jpg
 
 
 def main() -> int:
@@ -39,6 +42,7 @@ def main() -> int:
         write_image(folder / f"{name}.png", np.hstack([hazy, dehazed, clear]))
         entries.append((name, hazy, dehazed, clear, rows[-1]))
     print(_line("mean", np.mean(rows, axis=0)))
+    write_image(folder / "overview.jpg", _overview([entry[1:4] for entry in entries]))
     report = _write_report(folder / "report.html", checkpoint, dehazer, entries)
     print(f"pictures (hazy | dehazed | clear) in {folder}, to look at and compare: {report}")
     return 0
@@ -46,6 +50,19 @@ def main() -> int:
 
 def _line(name, scores) -> str:
     return f"{name:<12} {scores[0]:>10.2f} {scores[1]:>7.4f} {scores[2]:>14.2f} {scores[3]:>7.4f}"
+
+
+def _overview(triples) -> np.ndarray:
+    """The photos side by side at one height: hazy, dehazed and clear below one another."""
+    from PIL import Image
+
+    columns = []
+    for images in triples:
+        height, width = images[0].shape[:2]
+        size = round(width * OVERVIEW_HEIGHT / height), OVERVIEW_HEIGHT
+        small = [np.asarray(Image.fromarray(image).resize(size, Image.LANCZOS)) for image in images]
+        columns.append(np.pad(np.vstack(small), ((0, 0), (0, 4), (0, 0)), constant_values=255))
+    return np.hstack(columns)
 
 
 def _write_report(path: Path, checkpoint: Path, dehazer: Dehazer, entries) -> Path:
