@@ -20,10 +20,11 @@ import numpy as np
 from mindspore import Tensor, jit, nn, ops
 
 from src import build, config
-from src.aecrnet import VALUE_RANGE, Dehaze, WideConv, conv2d, upsample
+from src.aecrnet import VALUE_RANGE, Dehaze
 from src.dcn import modulated_deform_conv2d
 from src.device import Ranks
 from src.images import write_image
+from src.layers import WideConv, conv2d, upsample
 from src.loss import ContrastLoss
 from src.vgg import random_vgg19
 

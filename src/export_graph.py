@@ -11,7 +11,8 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from src.aecrnet import VALUE_RANGE, Dehaze, WideConv
+from src.aecrnet import VALUE_RANGE, Dehaze
+from src.layers import WideConv
 
 TAPS = 9
 TAPS_AT_ONCE = 3  # more cost memory (1.5 GB instead of 1.3 GB at 480x640 for all 9), fewer cost nodes to build
@@ -218,7 +219,7 @@ def _sample_and_multiply(pixels, corners, kernel):
 
 
 def _mirror(x, pad, axis):
-    """As `src.aecrnet.reflect` on both sides, with ends counted from behind."""
+    """As `src.layers.reflect` on both sides, with ends counted from behind."""
     parts = []
     for i in range(pad, 0, -1):
         parts.append(x[:, :, i:i + 1] if axis == 2 else x[:, :, :, i:i + 1])

@@ -1,0 +1,95 @@
+"""Building blocks of the network that are no part of its architecture: plain layers, exact and lean on CPU."""
+from __future__ import annotations
+
+from typing import Tuple
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+
+def conv2d(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0) -> nn.Conv2d:
+    """Convolution with bias and zero padding."""
+    return nn.Conv2d(in_channels, out_channels, kernel_size, stride=stride, pad_mode="pad", padding=padding,
+                     has_bias=True)
+
+
+def upsample(in_channels: int, out_channels: int, far_padding: int) -> nn.Conv2dTranspose:
+    """3x3 transposed convolution to twice the size; one row and column less with `far_padding` 1.
+
+    `far_padding` 0 is what PyTorch calls output_padding=1.
+    """
+    return nn.Conv2dTranspose(in_channels, out_channels, 3, stride=2, pad_mode="pad",
+                              padding=(1, far_padding, 1, far_padding), has_bias=True)
+
+
+class Shift(nn.Conv2d):
+    """The reference's MeanShift: a fixed 1x1 convolution, out = x * scale + shift for each channel."""
+
+    def __init__(self, scale, shift):
+        super().__init__(3, 3, 1, has_bias=True)
+        weight = np.diag(np.asarray(scale, np.float32)).reshape(3, 3, 1, 1)
+        self.weight = Parameter(Tensor(weight), name="weight", requires_grad=False)
+        self.bias = Parameter(Tensor(np.asarray(shift, np.float32)), name="bias", requires_grad=False)
+
+
+class ReflectionPad(nn.Cell):
+    """Mirror `pad` pixels on each side, the edge not repeated; from slices, which MindSpore Lite can run too."""
+
+    def __init__(self, pad: int):
+        super().__init__()
+        self.pad = pad
+
+    def construct(self, x: Tensor) -> Tensor:
+        return reflect(reflect(x, self.pad, self.pad, 2), self.pad, self.pad, 3)
+
+
+class WideConv(nn.Conv2d):
+    """A large convolution to few channels, summed from one-row kernels.
+
+    Exact: the k rows of the kernel become k * out_channels channels of a 1 x k convolution, whose
+    maps are added with a shift of one row each. The patch matrix is k times smaller, and with it
+    the time on CPU (64 to 3 channels, 7x7).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, padding: int):
+        super().__init__(in_channels, out_channels, kernel_size, pad_mode="pad", padding=padding, has_bias=True)
+        self.side, self.rows = kernel_size, padding
+        self.row_conv = ops.Conv2D(out_channels * kernel_size, (1, kernel_size), pad_mode="pad",
+                                   pad=(0, 0, padding, padding))
+
+    def construct(self, x: Tensor) -> Tensor:
+        k, channels = self.side, self.out_channels
+        weight = self.weight.transpose(2, 0, 1, 3).reshape(k * channels, self.in_channels, 1, k)
+        maps = self.row_conv(x, weight)
+        if self.rows:
+            row = ops.zeros_like(maps[:, :, :self.rows])
+            maps = ops.concat((row, maps, row), 2)
+        height = maps.shape[2] - k + 1
+        out = maps[:, :channels, :height]
+        for i in range(1, k):
+            out = out + maps[:, i * channels:(i + 1) * channels, i:i + height]
+        return out + self.bias.reshape(1, -1, 1, 1)
+
+
+def spread(factor: Tensor, shape: Tuple[int, int, int, int]) -> Tensor:
+    """Repeat Tensor[n, c, 1, 1] or Tensor[n, 1, h, w] to shape (n, c, h, w), as a product with ones.
+
+    A product that broadcasts by itself keeps four more maps of that shape for each call in a graph on
+    CPU (1 GB in the network at 480x640), and sums its gradient slowly.
+    """
+    n, c, h, w = shape
+    if factor.shape[1] == 1:
+        return ops.bmm(ops.ones((n, c, 1), factor.dtype), factor.reshape(n, 1, h * w)).reshape(shape)
+    return ops.bmm(factor.reshape(n, c, 1), ops.ones((n, 1, h * w), factor.dtype)).reshape(shape)
+
+
+def reflect(x: Tensor, before: int, after: int, axis: int) -> Tensor:
+    """Mirror pixels along axis 2 or 3 of Tensor[n, c, h, w], the edge pixel not repeated."""
+    size = x.shape[axis]
+    parts = []
+    for i in range(before, 0, -1):
+        parts.append(x[:, :, i:i + 1] if axis == 2 else x[:, :, :, i:i + 1])
+    parts.append(x)
+    for i in range(size - 2, size - 2 - after, -1):
+        parts.append(x[:, :, i:i + 1] if axis == 2 else x[:, :, :, i:i + 1])
+    return x if before + after == 0 else ops.concat(parts, axis)
