@@ -16,26 +16,22 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, NoReturn, Optional
+from typing import Any, Dict, List, Optional
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from src import errors  # noqa: E402
-from src.errors import InputError, UsageError  # noqa: E402
-from src.files import atomic_write  # noqa: E402
+from src import errors
+from src.config import Parser
+from src.errors import InputError, UsageError
+from src.files import atomic_write
 
 CASES = ("dcn", "dcn_gradient", "wide_conv", "network", "network_gitee", "network_1600x1200", "loss", "step", "eval",
          "tiled", "loader", "modes", "start_up")
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see {self.prog} --help")
-
-
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = Parser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES, metavar="CASE", help=" ".join(CASES))
     parser.add_argument("--repeats", type=int, default=5, help="timed turns of each (default: 5)")
     parser.add_argument("--threads", type=int, default=2, help="cores and OpenMP threads to use (default: 2)")

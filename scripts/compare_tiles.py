@@ -11,26 +11,21 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Iterator, List, NoReturn, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from src import errors  # noqa: E402
-from src.errors import UsageError  # noqa: E402
-from src.images import read_image  # noqa: E402
-from src.inference import OVERLAP, WHOLE, Dehazer, check_tiles  # noqa: E402
-from src.metrics import psnr  # noqa: E402
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see {self.prog} --help")
+from src import errors
+from src.config import Parser
+from src.images import read_image
+from src.inference import OVERLAP, WHOLE, Dehazer, check_tiles
+from src.metrics import psnr
 
 
 def main(argv: Optional[List[str]] = None) -> None:
-    parser = Parser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="*", help="hazy photos")
     parser.add_argument("--ckpt_path", help="checkpoint (default: the shipped one)")
     parser.add_argument("--tiles", type=int, nargs="+", default=[256, 384], help="sides in pixels (default: 256 384)")

@@ -15,29 +15,25 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any, Dict, Mapping, NoReturn, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from mindspore import nn  # noqa: E402
+from mindspore import nn
 
-from src import errors  # noqa: E402
-from src.aecrnet import Dehaze  # noqa: E402
-from src.checkpoint import describe, load_network, save_checkpoint  # noqa: E402
-from src.errors import InputError, UsageError, one_line  # noqa: E402
-from src.torch_weights import TORCH_SUFFIXES, aecrnet_names, check, read_state, vgg19_names, write_state  # noqa: E402
-from src.vgg import Vgg19  # noqa: E402
+from src import errors
+from src.aecrnet import Dehaze
+from src.checkpoint import describe, load_network, save_checkpoint
+from src.config import Parser
+from src.errors import InputError, UsageError, one_line
+from src.torch_weights import TORCH_SUFFIXES, aecrnet_names, check, read_state, vgg19_names, write_state
+from src.vgg import Vgg19
 
 NETWORKS = ("aecrnet", "vgg19")
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see {self.prog} --help")
-
-
 def parse(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
-    parser = Parser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                     usage="%(prog)s {aecrnet,vgg19} SOURCE TARGET | --to torch SOURCE TARGET")
     parser.add_argument("--to", choices=("torch",), help="the way back, from MindSpore")
     parser.add_argument("words", nargs="*", metavar="SOURCE TARGET", help=argparse.SUPPRESS)

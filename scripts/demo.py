@@ -7,7 +7,6 @@ PSNR and SSIM before and after.
 """
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -15,18 +14,19 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from src import errors  # noqa: E402
-from src.demo import demo_pairs  # noqa: E402
-from src.files import make_output_folder  # noqa: E402
-from src.images import write_image  # noqa: E402
-from src.inference import Dehazer, find_checkpoint  # noqa: E402
-from src.metrics import psnr, ssim  # noqa: E402
+from src import errors
+from src.config import Parser
+from src.demo import demo_pairs
+from src.files import make_output_folder
+from src.images import write_image
+from src.inference import Dehazer, find_checkpoint
+from src.metrics import psnr, ssim
 
 OVERVIEW_HEIGHT = 190  # pixels of each photo in overview.jpg
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--output_dir", default="output/demo", help="folder for the pictures and the report")
     parser.add_argument("--ckpt_path", default="", help="another checkpoint than the shipped one")
     options = parser.parse_args()

@@ -14,31 +14,27 @@ import argparse
 import csv
 import sys
 from pathlib import Path
-from typing import List, NoReturn, Tuple
+from typing import List, Tuple
 
 import numpy as np
 from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from src import errors  # noqa: E402
-from src.errors import InputError, UsageError  # noqa: E402
-from src.files import atomic_write, make_output_folder  # noqa: E402
-from src.haze import ITS_AIRLIGHT, ITS_BETA, SOTS_AIRLIGHT, SOTS_BETAS, sample_haze  # noqa: E402
-from src.images import write_image  # noqa: E402
-from src.sources import PhotoSource, check_haze_ranges, open_source  # noqa: E402
+from src import errors
+from src.config import Parser
+from src.errors import InputError, UsageError
+from src.files import atomic_write, make_output_folder
+from src.haze import ITS_AIRLIGHT, ITS_BETA, SOTS_AIRLIGHT, SOTS_BETAS, sample_haze
+from src.images import write_image
+from src.sources import PhotoSource, check_haze_ranges, open_source
 
 CLEAR_FOLDER = {"ITS": "clear", "SOTS": "gt"}
 COLUMNS = ("hazy", "clear", "source", "airlight", "beta")
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see {self.prog} --help")
-
-
 def parse() -> argparse.Namespace:
-    parser = Parser(description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dir_data", required=True, help="folder with images/ and depths/, or with photos")
     parser.add_argument("--output_dir", required=True, help="folder for the new set")
     parser.add_argument("--data", choices=("Depth", "Photos"), default="Depth",

@@ -9,7 +9,6 @@ data is found out unless --data_test names it.
 """
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import List, Optional, Tuple
@@ -17,6 +16,7 @@ from typing import List, Optional, Tuple
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from src import errors
+from src.config import Parser
 from src.errors import InputError, UsageError, UserError
 from src.files import make_output_folder
 from src.images import read_image
@@ -26,13 +26,8 @@ from src.scores import means, score, table, write_table
 GUESSED_LAYOUTS = ("RESIDE", "Dense")  # names of Pairs fit RESIDE too, those of NHHaze, OHAZE and IHAZE fit Dense
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str):
-        raise UsageError(f"{message}; see --help")
-
-
 def main(argv: Optional[List[str]] = None) -> int:
-    parser = _Parser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--dir_data", required=True, help="folder that holds the test set, or the set itself")
     parser.add_argument("--data_test", help="layout of the data as in eval.py; default: the one that fits")
     parser.add_argument("--restored", help="folder with NAME.png for every hazy image NAME")

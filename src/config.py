@@ -28,8 +28,11 @@ BOOLEANS = ("True", "False", "true", "false")
 EXPONENTIAL = r"[-+]?\d+(\.\d*)?[eE][-+]?\d+"  # 1e-5 and 1.5e5, which YAML 1.1 takes for text
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse that raises UsageError: one line, no usage block."""
+class Parser(argparse.ArgumentParser):
+    """argparse that takes no abbreviations and raises UsageError: one line, no usage block."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see {self.prog} --help")
@@ -54,7 +57,7 @@ def parse(
     Raises: UsageError naming the flag or key that is unknown or has a value of the wrong type.
     """
     defaults, helps = _read(DEFAULTS), _comments(DEFAULTS)
-    parser = _Parser(description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    parser = Parser(description=description, argument_default=argparse.SUPPRESS)
     for name, text in (positional or {}).items():
         parser.add_argument(name, nargs="*", help=text)
     parser.add_argument("--config", help="YAML file whose values replace the defaults; flags win over it")
