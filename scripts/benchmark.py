@@ -18,14 +18,14 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from src import errors
 from src.config import Parser
 from src.errors import InputError, UsageError
 from src.files import atomic_write
 
+ROOT = Path(__file__).resolve().parent.parent
 CASES = ("dcn", "dcn_gradient", "wide_conv", "network", "network_gitee", "network_1600x1200", "loss", "step", "eval",
          "tiled", "loader", "modes", "start_up")
 
