@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Train on DEVICE_NUM devices of each host with the reference's settings (L1 + 20 CR, 256 px, 600 epochs); results in
-# ckpt/FILE_NAME, logs of all ranks in ckpt/FILE_NAME/logs.
+# ckpt/FILE_NAME, logs of all ranks in LOG_DIR, by default ckpt/FILE_NAME/logs.
 #
 #   bash scripts/run_distribute_train.sh ITS aecrnet 8                          eight Ascend cards of one host
 #   DEVICE_TARGET=CPU bash scripts/run_distribute_train.sh ITS aecrnet 2 --batch_size 4 --resume
@@ -11,7 +11,7 @@
 set -euo pipefail
 
 usage() {
-    echo "Usage: [DEVICE_TARGET=Ascend] [NODES=1 NODE_RANK=0 MASTER_ADDR= MASTER_PORT=8118] bash" \
+    echo "Usage: [DEVICE_TARGET=Ascend] [NODES=1 NODE_RANK=0 MASTER_ADDR= MASTER_PORT=8118] [LOG_DIR=] bash" \
         "scripts/run_distribute_train.sh [TRAIN_DATA_DIR] [FILE_NAME] [DEVICE_NUM] [RANK_TABLE_FILE]" \
         "[flags of train.py ...]" >&2
     echo "error: $1" >&2
@@ -34,6 +34,6 @@ data=$(cd "$data" && pwd)
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=.venv/bin/python
 [ -x $python ] || python=python
-exec $python -m src.launch --workers "$devices" --log_dir "ckpt/$filename/logs" ${table[@]+"${table[@]}"} train.py \
+exec $python -m src.launch --workers "$devices" --log_dir "${LOG_DIR:-ckpt/$filename/logs}" ${table[@]+"${table[@]}"} train.py \
     --device_target "$target" --dir_data "$data" --data_train RESIDE --patch_size 256 --epochs 600 --lr 0.0001 \
     --neg_num 10 --contra_lambda 20 --ckpt_save_path "ckpt/$filename" --filename "$filename" "$@"

@@ -100,5 +100,5 @@ def select_device(device_target: str, device_id: Optional[int] = None) -> None:
 
 
 def is_distributed() -> bool:
-    """Whether msrun (MS_WORKER_NUM) or a rank table's launcher (RANK_SIZE) started more than one process."""
-    return int(os.getenv("MS_WORKER_NUM", os.getenv("RANK_SIZE", "1"))) > 1
+    """Whether msrun (MS_ROLE), be it with one rank, or a rank table's launcher (RANK_SIZE) started this process."""
+    return "MS_ROLE" in os.environ or int(os.getenv("RANK_SIZE", "1")) > 1

@@ -8,12 +8,14 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 import train
-from src import build, training_log
+from src import build, errors, training_log
 from src.validation import validate
 from training import SmallNet
 
@@ -21,11 +23,15 @@ DEHAZE = build.Dehaze
 
 
 def run(plan):
-    """One training: `flags`, `small` network or not, `record` of this rank, `die`: [rank, step] of a kill -9."""
+    """One training: its `flags`, with a `small` network or AECR-Net; `record`: where to write what came of it.
+
+    `kill` or `interrupt`, [rank, step]: this rank gets a SIGKILL, or the launcher a SIGINT, after this step.
+    """
     build.Dehaze = SmallNet if plan.get("small") else DEHAZE
     record = Record(plan)
     code = train.main(plan["flags"])
-    record.write()
+    if plan.get("record"):
+        record.write(plan["record"])
     return code
 
 
@@ -33,7 +39,7 @@ class Record:
     """Keeps what build.py makes for train.py, and the images that this rank loads."""
 
     def __init__(self, plan):
-        self.path, self.die, self.loaded = plan.get("record"), plan.get("die"), []
+        self.plan, self.loaded = plan, []
         self._wrap("train_dataset", self._dataset)
         self._wrap("train_state", self._state)
 
@@ -59,38 +65,40 @@ class Record:
 
     def _state(self, state, *_):
         self.state = state
-        if self.die and self.die[0] == self.ranks.rank:
-            kill_after(self.die[1])
+        launcher = psutil.Process().parents()[1].pid
+        for kind, pid, number in (("kill", os.getpid(), signal.SIGKILL), ("interrupt", launcher, signal.SIGINT)):
+            rank, step = self.plan.get(kind, (-1, 0))
+            if rank == self.ranks.rank:
+                signal_after(step, pid, number)
         return state
 
-    def write(self):
-        if not self.path:
-            return
-        weights = {name: value.asnumpy() for name, value in self.state.parameters().items()}
-        np.savez(f"{self.path}_{self.ranks.rank}.npz", **weights)
+    def write(self, path):
+        np.savez(f"{path}_{self.ranks.rank}.npz",
+                 **{name: value.asnumpy() for name, value in self.state.parameters().items()})
         facts = {"loaded": self.loaded, "step": self.state.step}
         if self.options.data_test:
-            net, average = self.state.net, self.state.evaluation_weights()
+            net, weights = self.state.net, self.state.evaluation_weights()
             pairs = build.validation_pairs(self.options)
-            facts["together"] = validate(net, average, pairs, self.ranks)
-            facts["alone"] = validate(net, average, pairs)
-        Path(f"{self.path}_{self.ranks.rank}.json").write_text(json.dumps(facts))
+            facts["shared"] = validate(net, weights, pairs, self.ranks)
+            facts["alone"] = validate(net, weights, pairs)
+        Path(f"{path}_{self.ranks.rank}.json").write_text(json.dumps(facts))
 
 
-def kill_after(step):
-    """kill -9 for this process when it has done so many steps."""
+def signal_after(step, pid, number):
+    """Send the signal when this rank has done so many steps; then slowly, for the signal needs time to arrive."""
     original = training_log.TrainingLog.add_step
 
-    def add_step(log, number, **values):
-        original(log, number, **values)
-        if number == step:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def add_step(log, done, **values):
+        original(log, done, **values)
+        if done == step:
+            print("signal", number, flush=True)
+            os.kill(pid, number)
+        if done >= step:
+            time.sleep(0.3)
 
     training_log.TrainingLog.add_step = add_step
 
 
 if __name__ == "__main__":
-    from src import errors
-
     plans = json.loads(Path(sys.argv[1]).read_text())
     errors.run(lambda: max(map(run, plans)))

@@ -1,0 +1,90 @@
+"""Time of a training step (L1 alone) and of the all-reduce of its gradients, each rank on a processor core of its own.
+
+    python -m src.launch --workers 1 scripts/benchmark_allreduce.py --arch paper --patch_size 64 --batch_size 4
+    python -m src.launch --workers 2 scripts/benchmark_allreduce.py --arch paper --patch_size 64 --batch_size 4
+
+Prints the medians of 20 runs on rank 0, all ranks at work: of the step that averages gradients, of the same step
+without that, and of the all-reduce by itself. The flags are those of train.py; the images are random.
+"""
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Callable
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from src import config, errors
+
+SECTIONS = ("model", "device", "data", "train", "contrast", "checkpoint")
+REPEATS = 20
+
+
+def main() -> None:
+    options = config.parse(sys.argv[1:], SECTIONS, __doc__.splitlines()[0])
+    options.contra_lambda = 0
+    if os.getenv("MS_ROLE") == "MS_WORKER":
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(os.environ["RANK_ID"]) % len(cores)]})  # before MindSpore counts them
+    from mindspore import nn
+
+    from src import build
+    from src.device import Ranks, init_device
+
+    ranks = init_device(options)
+    alone = step(options, Ranks())
+    print_median(ranks, "step without all-reduce", alone)
+    if ranks.size > 1:
+        print_median(ranks, "step with all-reduce", step(options, ranks))
+        net = build.network(options)
+        reducer = nn.DistributedGradReducer(net.trainable_params())
+        gradients = tuple(parameter.value() * 1.0 for parameter in net.trainable_params())
+        size = sum(gradient.size for gradient in gradients) * 4e-6
+        print_median(ranks, f"all-reduce of {len(gradients)} gradients, {size:.1f} MB", AllReduce(reducer, gradients))
+
+
+def step(options: SimpleNamespace, ranks) -> Callable[[], None]:
+    """A training step of this rank's own random batch."""
+    from mindspore import Tensor, float32
+
+    from src import build
+    from src.aecrnet import VALUE_RANGE
+
+    cell = build.train_cell(options, build.network(options), ranks)
+    shape = (options.batch_size, 3, options.patch_size, options.patch_size)
+    images = Tensor(np.random.default_rng(1).random(shape, np.float32) * VALUE_RANGE[options.arch])
+    return lambda: cell(images, images * 0.5, Tensor(options.lr, float32), True)[0].asnumpy()
+
+
+class AllReduce:
+    """The reduction by itself, compiled."""
+
+    def __init__(self, reducer, gradients):
+        import mindspore
+
+        self._reduce, self._gradients = mindspore.jit(reducer), gradients
+
+    def __call__(self) -> None:
+        self._reduce(self._gradients)[0].asnumpy()
+
+
+def print_median(ranks, name: str, run: Callable[[], None]) -> None:
+    run()  # compiles
+    seconds = []
+    for _ in range(REPEATS):
+        ranks.any(False)  # start together
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    if ranks.rank == 0:
+        print(f"{ranks.size} ranks: {name}: {statistics.median(seconds) * 1e3:.1f} ms", flush=True)
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,297 @@
+"""Distributed runs, really started with msrun on CPU: what the ranks learn together, and how they end together."""
+import importlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+import train
+from src import build, launch
+from src.device import Ranks
+from src.errors import UsageError
+from src.rank_processes import first_error
+from training import (
+    ENVIRONMENT,
+    ROOT,
+    assert_same_checkpoint,
+    checkpoint,
+    flags,
+    use_small_net,
+    write_pairs,
+)
+
+STEPS = 3
+CR = ("--contra_lambda=0.1", "--neg_num=2", "--vgg_random")
+SIX_STEPS = ("--save_every=2", "--epochs=3")  # of two ranks, two steps an epoch
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """A folder with eight pairs."""
+    return write_pairs(tmp_path_factory.mktemp("pairs") / "set", 8)
+
+
+def start(arguments, **variables):
+    """src/launch.py as a process of its own."""
+    return subprocess.Popen(arguments, cwd=ROOT, env={**ENVIRONMENT, **variables}, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(process, folder, timeout=300):
+    """Wait for a launcher and see that nothing of its run is left. Returns: exit code, what it printed."""
+    try:
+        output, _ = process.communicate(timeout=timeout)
+    finally:
+        process.kill()  # if it is still there: msrun and the ranks follow
+    assert processes_of(folder) == [], output
+    return process.returncode, output
+
+
+def processes_of(folder):
+    """Processes with the folder in their command line."""
+    return [command for process in psutil.process_iter(["cmdline"]) if process.pid != os.getpid()
+            for command in [" ".join(process.info["cmdline"] or [])] if str(folder) in command]
+
+
+def command(workers, folder, *script):
+    return [sys.executable, "-m", "src.launch", f"--workers={workers}", f"--log_dir={folder / 'logs'}",
+            *map(str, script)]
+
+
+def driver(folder, *plans):
+    """The command line of tests/distributed.py for the trainings."""
+    (folder / "plans.json").write_text(json.dumps(plans))
+    return "tests/distributed.py", folder / "plans.json"
+
+
+def run(workers, folder, *plans, timeout=300):
+    return finish(start(command(workers, folder, *driver(folder, *plans))), folder, timeout)
+
+
+def training(pairs, folder, name, *more, **plan):
+    """The plan of a training, see tests/distributed.py."""
+    return {"flags": flags(pairs, folder / name, *more), "record": str(folder / name), **plan}
+
+
+def alone(pairs, folder, *more, small=False):
+    """The parameters that one process comes to."""
+    with pytest.MonkeyPatch.context() as patch:
+        if small:
+            use_small_net(patch.setattr)
+        assert train.main(flags(pairs, folder, f"--max_steps={STEPS}", *more)) == 0
+    return checkpoint(folder / "run_last.ckpt")[0]
+
+
+@pytest.fixture(scope="module")
+def two_ranks(pairs, tmp_path_factory):
+    """Trainings on two ranks of two images each: the folder with their records."""
+    folder = tmp_path_factory.mktemp("two_ranks")
+    three = f"--max_steps={STEPS}"
+    code, output = run(
+        2, folder, training(pairs, folder, "paper", three, "--arch=paper", "--lr=0.0001"),
+        training(pairs, folder, "cr", three, *CR, "--data_test=Pairs", "--test_images=3", small=True),
+        training(pairs, folder, "six", *SIX_STEPS, small=True))
+    assert code == 0, output
+    return folder
+
+
+@pytest.fixture(scope="module")
+def four_ranks(pairs, tmp_path_factory):
+    """A training on four ranks of one image each."""
+    folder = tmp_path_factory.mktemp("four_ranks")
+    code, output = run(4, folder, training(pairs, folder, "small", f"--max_steps={STEPS}", "--batch_size=1",
+                                           "--data_test=Pairs", "--test_images=6", small=True))
+    assert code == 0, output
+    return folder
+
+
+def record(folder, name, rank):
+    """Parameters and facts that a rank has noted."""
+    return dict(np.load(folder / f"{name}_{rank}.npz")), json.loads((folder / f"{name}_{rank}.json").read_text())
+
+
+def assert_learnt_alike(found, expected):
+    """Weights within 1e-5; gradients, as Adam's moments have summed them up, within 1e-4 of the largest of a layer."""
+    assert found.keys() == expected.keys()
+    for name in expected:
+        limit = 1e-4 * np.abs(expected[name]).max() if name.startswith("optimizer.moment") else 1e-5
+        np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=limit, err_msg=name)
+
+
+# What they learn
+
+def test_two_ranks_learn_what_one_learns_from_twice_the_batch(pairs, two_ranks, tmp_path):
+    """Of the authors' graph, whose FastDeconv whitens with the patches of all ranks."""
+    expected = alone(pairs, tmp_path, "--arch=paper", "--lr=0.0001", "--batch_size=4")
+    assert {"deconv.running_mean", "deconv.running_deconv"} <= expected.keys()
+    assert_learnt_alike(record(two_ranks, "paper", 0)[0], expected)
+
+
+def test_four_ranks_learn_what_one_learns_from_four_times_the_batch(pairs, four_ranks, tmp_path):
+    assert_learnt_alike(record(four_ranks, "small", 0)[0], alone(pairs, tmp_path, "--batch_size=4", small=True))
+
+
+def test_the_contrastive_loss_is_the_mean_over_ranks_of_that_of_their_own_batches(pairs, two_ranks, tmp_path):
+    expected = alone(pairs, tmp_path, *CR, "--accumulate=2", small=True)
+    assert_learnt_alike(record(two_ranks, "cr", 0)[0], expected)
+    np.testing.assert_allclose(losses(two_ranks / "cr"), losses(tmp_path), rtol=1e-5)
+
+
+def losses(folder):
+    """Loss, L1 and CR of the steps in metrics.csv."""
+    rows = [line.split(",")[2:5] for line in (folder / "metrics.csv").read_text().splitlines()[1:]]
+    return [[float(value) for value in row] for row in rows if row[0]]
+
+
+def test_all_ranks_end_with_the_same_parameters(two_ranks, four_ranks):
+    for folder, name, size in ((two_ranks, "paper", 2), (two_ranks, "cr", 2), (four_ranks, "small", 4)):
+        first, _ = record(folder, name, 0)
+        for rank in range(1, size):
+            other, _ = record(folder, name, rank)
+            assert first.keys() == other.keys()
+            for parameter in first:
+                np.testing.assert_array_equal(first[parameter], other[parameter], err_msg=parameter)
+
+
+def test_each_image_is_seen_once_an_epoch(two_ranks, four_ranks):
+    names = [str(index) for index in range(8)]
+    for folder, name, share in ((two_ranks, "six", 4), (four_ranks, "small", 2)):
+        loaded = [record(folder, name, rank)[1]["loaded"][:share] for rank in range(8 // share)]
+        assert sorted(sum(loaded, [])) == names
+
+
+def test_validation_shared_by_ranks_is_that_of_one_process(two_ranks, four_ranks):
+    """Three images on two ranks, six on four: the count does not divide."""
+    for folder, name, size in ((two_ranks, "cr", 2), (four_ranks, "small", 4)):
+        for rank in range(size):
+            _, facts = record(folder, name, rank)
+            np.testing.assert_allclose(facts["shared"], facts["alone"], rtol=1e-6)
+        *_, psnr, ssim = (folder / name / "metrics.csv").read_text().splitlines()[-1].split(",")
+        np.testing.assert_allclose([float(psnr), float(ssim)], facts["alone"], rtol=1e-5)
+
+
+# How they end
+
+def test_a_killed_and_an_interrupted_run_go_on_to_what_an_undisturbed_one_comes_to(pairs, two_ranks, tmp_path):
+    """kill -9 of rank 1 in mid-epoch; Ctrl-C in the resumed run; the last part on two hosts of one rank each."""
+    code, output = run(2, tmp_path, training(pairs, tmp_path, "run", *SIX_STEPS, small=True, kill=[1, 3]))
+    assert time.time() - (tmp_path / "logs/worker_1.log").stat().st_mtime < 60
+    assert code == 128 + signal.SIGKILL
+    assert f"error: rank 1 was killed by SIGKILL; all ranks of this host are stopped, their logs are in {tmp_path}" \
+        in output
+    assert checkpoint(tmp_path / "run/run_last.ckpt")[1]["step"] == 2
+
+    resumed = training(pairs, tmp_path, "run", *SIX_STEPS, "--resume", small=True)
+    code, output = run(2, tmp_path, {**resumed, "interrupt": [1, 3]})
+    assert code == 0, output
+    steps = [record(tmp_path, "run", rank)[1]["step"] for rank in (0, 1)]
+    assert 3 <= steps[0] < 6 and steps == [checkpoint(tmp_path / "run/run_last.ckpt")[1]["step"]] * 2
+    assert f"stopped after step {steps[0]} of 6; the same command with --resume goes on" in output
+
+    (code, output), (other_code, other_output) = on_two_hosts(tmp_path, resumed)
+    assert (code, other_code) == (0, 0), output + other_output
+    assert "finished: step 6 of 6" in output
+    assert_same_checkpoint(tmp_path / "run/run_last.ckpt", two_ranks / "six/run_last.ckpt")
+
+
+def on_two_hosts(folder, plan):
+    """Run one rank each on two hosts; the second knows no address of this machine, so it starts no scheduler."""
+    (folder / "bin").mkdir()
+    (folder / "bin/ip").write_text("#!/bin/sh\necho '[]'\n")
+    (folder / "bin/ip").chmod(0o755)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        hosts = {"NODES": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    arguments = command(1, folder, *driver(folder, plan))
+    first = start(arguments, **hosts, NODE_RANK="0")
+    second = start(arguments, **hosts, NODE_RANK="1", PATH=f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    try:
+        return [(process.wait(300), process.stdout.read()) for process in (first, second)]
+    finally:
+        first.kill(), second.kill()
+
+
+def test_an_unreadable_image_of_one_rank_ends_all_with_their_progress_saved(tmp_path):
+    pairs = write_pairs(tmp_path / "set", 8)
+    plan = training(pairs, tmp_path, "run", "--batch_size=1", small=True)
+    data = build.train_dataset(train.config.parse(plan["flags"], train.SECTIONS, ""), Ranks(0, 2))
+    broken = pairs / f"hazy/{data.batch_names(3, 1)[0]}.png"
+    broken.write_bytes(b"no image")
+    code, output = run(2, tmp_path, plan)
+    assert code == 1
+    assert f"rank 1: error: {broken}" in output and "another rank could not read its images" in output
+    assert checkpoint(tmp_path / "run/run_last.ckpt")[1]["step"] in (1, 2, 3)  # batches are prepared ahead
+
+
+def test_evaluation_shared_by_ranks_writes_the_table_of_one_process(pairs, random_checkpoint, tmp_path):
+    arguments = ["--dir_data", pairs, "--data_test", "Pairs", "--ckpt_path", random_checkpoint, "--report"]
+    arguments = [*map(str, arguments), f"--output_dir={tmp_path}"]
+    code, output = finish(start(command(3, tmp_path, "eval.py", *arguments)), tmp_path)
+    assert code == 0, output
+    shared = scores(tmp_path)
+    assert importlib.import_module("eval").main(arguments) == 0
+    assert scores(tmp_path) == shared
+    assert len(shared[0]) == 9 and shared[1]["images"] == 8
+
+
+def scores(folder):
+    """metrics.csv without the seconds, the summary without time and memory, the report."""
+    rows = [line.split(",")[:-1] for line in (folder / "metrics.csv").read_text().splitlines()]
+    summary = json.loads((folder / "summary.json").read_text())
+    del summary["seconds_per_image"], summary["peak_memory_mb"]
+    return rows, summary, (folder / "report.html").read_text()
+
+
+# The scripts
+
+def test_the_script_trains_the_reference_graph(pairs, tmp_path):
+    more = ["--data_train=Pairs", "--patch_size=16", "--batch_size=2", "--contra_lambda=0", "--max_steps=3"]
+    code, output = finish(start(
+        ["bash", "scripts/run_distribute_train.sh", str(pairs), "run", "2", *more, f"--ckpt_save_path={tmp_path}"],
+        DEVICE_TARGET="CPU", LOG_DIR=str(tmp_path / "logs")), tmp_path)
+    assert code == 0, output
+    assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == [
+        "msrun_0.log", "scheduler.log", "worker_0.log", "worker_1.log"]
+    assert "3/1200" in output and "[WARNING]" not in output
+    expected = alone(pairs, tmp_path / "alone", "--batch_size=4", "--lr=0.0001", "--epochs=600")
+    assert_learnt_alike(checkpoint(tmp_path / "run_last.ckpt")[0], expected)
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["x"], "three arguments are needed, found 1"),
+    (["missing", "x", "2"], "TRAIN_DATA_DIR missing is not a folder"),
+    (["src", "x", "0"], "DEVICE_NUM must be a number from 1 on, not 0"),
+    (["src", "x", "2", "missing.json"], "RANK_TABLE_FILE missing.json: no such file"),
+])
+def test_the_script_says_what_is_wrong_with_its_arguments(arguments, said):
+    done = subprocess.run(["bash", "scripts/run_distribute_train.sh", *arguments], cwd=ROOT, capture_output=True,
+                          text=True)
+    assert done.returncode == 2 and done.stderr.startswith("Usage: ") and done.stderr.endswith(f"error: {said}\n")
+
+
+def test_hosts_come_from_the_environment():
+    assert launch.read_cluster({"MASTER_PORT": "9000"}) == launch.Cluster(port=9000)
+    hosts = {"NODES": "4", "NODE_RANK": "3", "MASTER_ADDR": "10.0.0.1"}
+    assert launch.read_cluster(hosts) == launch.Cluster(4, 3, "10.0.0.1", 8118)
+    for name, value, said in (("NODES", "x", "NODES must be a number from 1 to 65536, not x"),
+                              ("NODE_RANK", "4", "NODE_RANK must be a number from 0 to 3, not 4"),
+                              ("MASTER_ADDR", "", "MASTER_ADDR must be set for NODES=4"),
+                              ("MASTER_PORT", "80", "MASTER_PORT must be a number from 1024 to 65535, not 80")):
+        with pytest.raises(UsageError, match=said):
+            launch.read_cluster({**hosts, name: value})
+
+
+def test_the_first_error_of_a_log_is_found(tmp_path):
+    log = tmp_path / "worker_1.log"
+    assert first_error(log) == ""
+    log.write_text("50%\r100%\nTraceback (most recent call last):\n  File x\nValueError: bad\nmore\n")
+    assert first_error(log) == "ValueError: bad"
+    log.write_text("1 %\rerror: no such file\nerror: another\n")
+    assert first_error(log) == "error: no such file"
