@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 from types import SimpleNamespace
 from typing import Any, List, NamedTuple, Optional, Sequence
 
@@ -74,7 +75,7 @@ def join_ranks(options: SimpleNamespace) -> Ranks:
     select_device(options.device_target, options.device_id)
     if not is_distributed():
         return Ranks()
-    end_with_parent()
+    end_with_parent(signal.SIGINT)  # as if the user had asked for it
     if os.getenv("MS_ROLE") == "MS_WORKER":
         # of a rank the limit on one collective operation on CPU, of the scheduler that on a rank's silence
         os.environ["MS_NODE_TIMEOUT"] = str(CPU_PATIENCE)
@@ -82,7 +83,8 @@ def join_ranks(options: SimpleNamespace) -> Ranks:
         mindspore.communication.init()
         return Ranks(mindspore.communication.get_rank(), mindspore.communication.get_group_size())
     except (RuntimeError, ValueError) as error:
-        raise InputError(f"the ranks cannot find each other ({one_line(error)[:200]})") from None
+        reason = one_line(error).split(" -----")[0][:200]  # what follows is MindSpore's call stack
+        raise InputError(f"the ranks do not find, or have lost, each other ({reason})") from None
 
 
 def select_device(device_target: str, device_id: Optional[int] = None) -> None:

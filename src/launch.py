@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
@@ -82,7 +81,7 @@ def environment(variables: Mapping[str, str], workers: int) -> Dict[str, str]:
     return result
 
 
-def end_with_parent(number: int = signal.SIGTERM) -> None:
+def end_with_parent(number: int) -> None:
     """Have the kernel send this process a signal when the one that started it dies, even of SIGKILL. Linux only."""
     if sys.platform == "linux":
         import ctypes

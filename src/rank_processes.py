@@ -17,9 +17,9 @@ from src.launch import end_with_parent
 
 POLL = 0.2  # seconds
 STOP_SECONDS = 300  # that ranks get after a signal, to finish the step in hand and save
-SCHEDULER_SECONDS = 10  # that the scheduler may be gone before the ranks, when all goes well
+SCHEDULER_SECONDS = 5  # that the scheduler may be gone before the ranks, when all goes well
 FAILED = re.compile(r"Worker process (\d+) exit with exception\. Error code: (-?\d+)")  # in the log of msrun
-CHATTER = ("[WARNING] ", "[INFO] ")  # of MindSpore, not for the terminal
+CHATTER = re.compile(r"\[(WARNING|INFO)\] \w+\(\d+.*")  # of MindSpore, not for the terminal
 
 
 class RankProcesses:
@@ -53,7 +53,7 @@ class RankProcesses:
             # a session of its own: Ctrl-C reaches this process alone, which passes it on
             self._msrun = subprocess.Popen(
                 self._command, env=dict(self._environment), stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=lambda: end_with_parent(signal.SIGKILL))
+                stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_prepare_msrun)
         return self
 
     def __exit__(self, *_) -> None:
@@ -100,7 +100,7 @@ class RankProcesses:
             if name not in self._asked and name != "scheduler":
                 self._asked.append(name)
                 with contextlib.suppress(psutil.Error):
-                    process.terminate()
+                    process.send_signal(signal.SIGINT)
 
     def _overdue(self) -> bool:
         """Whether it is no use to wait any longer."""
@@ -146,7 +146,8 @@ class RankProcesses:
                 print(f"{name}: {text}", file=sys.stderr)
         name, code = self._failed_rank(failure)
         ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        print(f"error: {name} {ended}; {where}", file=sys.stderr)
+        hint = ", by MindSpore if it has lost the ranks of another host" if code == -signal.SIGTERM else ""
+        print(f"error: {name} {ended}{hint}; {where}", file=sys.stderr)
         return 128 - code if code < 0 else code
 
     def _failed_rank(self, failure: Optional[re.Match]):
@@ -166,6 +167,11 @@ def first_error(path: Path) -> str:
     return (said or raised or [""])[0]
 
 
+def _prepare_msrun() -> None:
+    end_with_parent(signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in what a shell starts in the background
+
+
 class _Follower:
     """Prints a log as it grows, line by line, as progress bars mean lines too."""
 
@@ -178,7 +184,8 @@ class _Follower:
             data = file.read()
             self._position += len(data)
             *lines, self._rest = re.split(r"(?<=[\r\n])", self._rest + data.decode(errors="replace"))
-            sys.stdout.write("".join(line for line in lines if not line.startswith(CHATTER)))
+            # behind a progress bar it begins in mid-line
+            sys.stdout.write("".join(CHATTER.sub("", line) for line in lines if not CHATTER.match(line)))
             sys.stdout.flush()
 
 

@@ -6,11 +6,16 @@ import signal
 
 
 class StopSignals:
-    """As a context, turns SIGINT and SIGTERM into a request to stop after the step in hand."""
+    """As a context, turns SIGINT and SIGTERM into a request to stop after the step in hand.
+
+    In a rank of a distributed run SIGINT alone: with SIGTERM, MindSpore ends a rank that has lost the others and waits
+    for them in vain.
+    """
 
     def __enter__(self) -> StopSignals:
         self.requested = False
-        self._before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = (signal.SIGINT,) if "MS_ROLE" in os.environ else (signal.SIGINT, signal.SIGTERM)
+        self._before = {number: signal.signal(number, self._request) for number in numbers}
         return self
 
     def __exit__(self, *_) -> None:
