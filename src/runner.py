@@ -14,10 +14,9 @@ from src.checkpoint import load_network
 from src.device import select_device
 from src.files import PathLike
 
-# From this many calls with one shape on, compiling it saves more time than it takes (see NetworkRunner).
-CALLS_LARGE, CALLS_SMALL = 2, 8
-LARGE_PIXELS = 50_000
-MAX_GRAPH_PIXELS = 400_000  # of all images in a batch: beyond it the memory of a graph costs more than it saves
+# (pixels, calls): a shape with as many pixels is compiled from as many calls on (see NetworkRunner)
+WORTH_COMPILING = ((300_000, 1), (50_000, 2), (0, 8))
+MAX_GRAPH_PIXELS = 1_000_000  # of all images in a batch; a graph keeps its memory, about 3 GB here
 MAX_GRAPHS = 2  # a compiled shape keeps its memory; two, because turned images have a second one
 
 Shape = Tuple[int, ...]
@@ -27,18 +26,18 @@ class NetworkRunner:
     """The network of a checkpoint on one device.
 
     A call with a new shape runs operator by operator (PyNative), which needs no preparation, or as a
-    graph, compiled for this shape. CPU seconds of a call and peak memory of the process, gitee, on a
-    busy machine with 2 cores (scripts/benchmark.py measures them anew):
+    graph, compiled for this shape. Seconds of a call, gitee, 2 cores (`python scripts/benchmark.py
+    --cases modes`):
 
-    | n, h, w     | PyNative      | graph         | compiling | pays from |
-    |-------------|---------------|---------------|-----------|-----------|
-    | 1, 64, 64   | 0.45 s 0.5 GB | 0.11 s 0.6 GB | 2.1 s     | 7 calls   |
-    | 1, 240, 320 | 2.8 s 1.0 GB  | 1.7 s 1.3 GB  | 2.2 s     | 2 calls   |
-    | 1, 480, 640 | 13 s 1.2 GB   | 6.3 s 2.8 GB  | 5 s       | 1 call    |
+    | n, h, w     | PyNative | graph, later | graph, first | pays from |
+    |-------------|----------|--------------|--------------|-----------|
+    | 1, 64, 64   | 0.29     | 0.10         | 1.48         | 8 calls   |
+    | 1, 240, 320 | 1.77     | 0.89         | 2.70         | 2 calls   |
+    | 1, 480, 640 | 6.16     | 3.61         | 5.90         | 1 call    |
 
-    So a shape is compiled when `expect` announced enough calls with it, or enough were seen, unless it
-    is so large that the graph's memory (8 kB a pixel, against 2.5 kB) is the greater cost. In a process
-    that is in graph mode everything is compiled; the mode is never changed here.
+    So a shape is compiled when `expect` announced enough calls with it, or enough were seen, up to a
+    size that bounds the memory (3 kB a pixel, as in PyNative mode, but kept). In a process that is in
+    graph mode everything is compiled; the mode is never changed here.
 
     Attributes:
         path: the checkpoint.
@@ -76,8 +75,9 @@ class NetworkRunner:
         if mindspore.get_context("mode") == mindspore.GRAPH_MODE:
             return True
         pixels = shape[0] * shape[2] * shape[3]
-        calls = max(self._expected[shape], self._seen[shape] - 1)
-        return pixels <= MAX_GRAPH_PIXELS and calls >= (CALLS_LARGE if pixels >= LARGE_PIXELS else CALLS_SMALL)
+        calls = max(self._expected[shape], self._seen[shape])
+        needed = next(calls for size, calls in WORTH_COMPILING if pixels >= size)
+        return pixels <= MAX_GRAPH_PIXELS and calls >= needed
 
     def _forget_graphs(self) -> None:
         mindspore.ms_memory_recycle()

@@ -1,0 +1,31 @@
+"""scripts/benchmark.py measures in processes of its own and keeps the figures."""
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def benchmark(*arguments):
+    return subprocess.run([sys.executable, str(ROOT / "scripts/benchmark.py"), *arguments], capture_output=True, text=True,
+                          timeout=300)
+
+
+def test_figures_are_printed_and_written(tmp_path):
+    path = tmp_path / "figures.json"
+    run = benchmark("--cases", "wide_conv", "start_up", "--repeats", "1", "--threads", "1", "--json", str(path))
+    assert run.returncode == 0, run.stderr
+    figures = json.loads(path.read_text())
+    assert figures["machine"]["threads"] == 1
+    case = figures["cases"]["wide_conv"]
+    assert case["ratio"] == case["ours_s"] / case["floor_s"] and 0 < case["peak_mb"] < 2000
+    assert figures["cases"]["start_up"]["ours_s"] > 0
+    assert [line.split()[0] for line in run.stdout.splitlines()[-2:]] == ["wide_conv", "start_up"]
+
+
+def test_bad_flags_end_in_one_line():
+    for arguments, word in ((("--cases", "nothing"), "nothing"), (("--threads", "1000"), "--threads 1000"),
+                            (("--repeats", "0"), "--repeats 0")):
+        run = benchmark(*arguments)
+        assert run.returncode == 2 and word in run.stderr and run.stderr.count("\n") == 1
