@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Dict, List, Mapping, Optional, Sequence
 
 import psutil
 
@@ -17,7 +17,6 @@ from src.launch import end_with_parent
 
 POLL = 0.2  # seconds
 STOP_SECONDS = 300  # that ranks get after a signal, to finish the step in hand and save
-SCHEDULER_SECONDS = 5  # that the scheduler may be gone before the ranks, when all goes well
 FAILED = re.compile(r"Worker process (\d+) exit with exception\. Error code: (-?\d+)")  # in the log of msrun
 CHATTER = re.compile(r"\[(WARNING|INFO)\] \w+\(\d+.*")  # of MindSpore, not for the terminal
 
@@ -42,7 +41,7 @@ class RankProcesses:
         self._processes: Dict[str, psutil.Process] = {}  # "scheduler" or a rank's number -> process
         self._asked: List[str] = []  # to stop
         self._signals: List[int] = []
-        self._stop_at, self._scheduler_gone_at = float("inf"), float("inf")
+        self._stop_at = float("inf")
 
     def __enter__(self) -> RankProcesses:
         for path in (*self._rank_logs.values(), self._msrun_log):
@@ -89,9 +88,6 @@ class RankProcesses:
                 if role:
                     self._processes.setdefault("scheduler" if role == "MS_SCHED" else variables["RANK_ID"], process)
 
-    def _ranks(self) -> Iterator[psutil.Process]:
-        return (process for name, process in self._processes.items() if name != "scheduler")
-
     def _pass_on_signals(self) -> None:
         if not self._signals:
             return
@@ -106,10 +102,9 @@ class RankProcesses:
         """Whether it is no use to wait any longer."""
         if len(self._signals) > 1 or time.monotonic() > self._stop_at:
             return True
+        # when all goes well it leaves first too
         scheduler = self._processes.get("scheduler")
-        if scheduler and not _is_alive(scheduler) and any(map(_is_alive, self._ranks())):
-            self._scheduler_gone_at = min(self._scheduler_gone_at, time.monotonic())
-        return time.monotonic() > self._scheduler_gone_at + SCHEDULER_SECONDS
+        return bool(scheduler and not _is_alive(scheduler) and first_error(self._logs / "scheduler.log"))
 
     def _failure(self) -> Optional[re.Match]:
         """What msrun says of a rank that failed."""

@@ -8,8 +8,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def benchmark(*arguments):
-    return subprocess.run([sys.executable, str(ROOT / "scripts/benchmark.py"), *arguments], capture_output=True, text=True,
-                          timeout=300)
+    command = [sys.executable, str(ROOT / "scripts/benchmark.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 def test_figures_are_printed_and_written(tmp_path):
