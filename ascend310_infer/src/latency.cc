@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <fstream>
 #include <numeric>
-
-#include <sys/resource.h>
 
 namespace aecrnet {
 
@@ -28,9 +27,12 @@ std::string Summary(const std::vector<double>& milliseconds, std::size_t images)
 }
 
 double PeakMemory() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024.0;
+  // not getrusage, which counts what the process that started this one held
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind("VmHWM:", 0) == 0) return std::stod(line.substr(6)) / 1024.0;
+  }
+  return 0.0;
 }
 
 }  // namespace aecrnet
