@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 from types import SimpleNamespace
 from typing import Any, List, NamedTuple, Optional, Sequence
 
@@ -13,6 +12,7 @@ from mindspore import Tensor, ops
 
 from src.errors import InputError, one_line
 from src.launch import end_with_parent
+from src.stop import STOP_RANK
 
 CPU_PATIENCE = 1800  # seconds that a rank waits for the others on CPU; compiling and validating take their time
 
@@ -75,7 +75,7 @@ def join_ranks(options: SimpleNamespace) -> Ranks:
     select_device(options.device_target, options.device_id)
     if not is_distributed():
         return Ranks()
-    end_with_parent(signal.SIGINT)  # as if the user had asked for it
+    end_with_parent(STOP_RANK)
     if os.getenv("MS_ROLE") == "MS_WORKER":
         # of a rank the limit on one collective operation on CPU, of the scheduler that on a rank's silence
         os.environ["MS_NODE_TIMEOUT"] = str(CPU_PATIENCE)

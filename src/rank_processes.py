@@ -14,6 +14,7 @@ from typing import Dict, List, Mapping, Optional, Sequence
 import psutil
 
 from src.launch import end_with_parent
+from src.stop import STOP_RANK
 
 POLL = 0.2  # seconds
 STOP_SECONDS = 300  # that ranks get after a signal, to finish the step in hand and save
@@ -52,7 +53,7 @@ class RankProcesses:
             # a session of its own: Ctrl-C reaches this process alone, which passes it on
             self._msrun = subprocess.Popen(
                 self._command, env=dict(self._environment), stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=_prepare_msrun)
+                stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=lambda: end_with_parent(signal.SIGKILL))
         return self
 
     def __exit__(self, *_) -> None:
@@ -96,7 +97,7 @@ class RankProcesses:
             if name not in self._asked and name != "scheduler":
                 self._asked.append(name)
                 with contextlib.suppress(psutil.Error):
-                    process.send_signal(signal.SIGINT)
+                    process.send_signal(STOP_RANK)
 
     def _overdue(self) -> bool:
         """Whether it is no use to wait any longer."""
@@ -160,11 +161,6 @@ def first_error(path: Path) -> str:
     said = [line for line in lines if line.startswith("error: ")]
     raised = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt)\b", line)]
     return (said or raised or [""])[0]
-
-
-def _prepare_msrun() -> None:
-    end_with_parent(signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored in what a shell starts in the background
 
 
 class _Follower:

@@ -4,17 +4,19 @@ from __future__ import annotations
 import os
 import signal
 
+STOP_RANK = signal.SIGUSR1
+
 
 class StopSignals:
     """As a context, turns SIGINT and SIGTERM into a request to stop after the step in hand.
 
-    In a rank of a distributed run SIGINT alone: with SIGTERM, MindSpore ends a rank that has lost the others and waits
-    for them in vain.
+    In a rank of a distributed run, STOP_RANK alone, which src.rank_processes sends: with SIGTERM, MindSpore ends a
+    rank that waits in vain for others that are gone, and its data pipeline answers SIGINT with SIGTERM.
     """
 
     def __enter__(self) -> StopSignals:
         self.requested = False
-        numbers = (signal.SIGINT,) if "MS_ROLE" in os.environ else (signal.SIGINT, signal.SIGTERM)
+        numbers = (STOP_RANK,) if "MS_ROLE" in os.environ else (signal.SIGINT, signal.SIGTERM)
         self._before = {number: signal.signal(number, self._request) for number in numbers}
         return self
 
