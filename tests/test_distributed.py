@@ -39,9 +39,10 @@ def pairs(tmp_path_factory):
 
 
 def start(arguments, **variables):
-    """src/launch.py as a process of its own."""
+    """src/launch.py as a process of its own, which does not outlive the tests."""
     return subprocess.Popen(arguments, cwd=ROOT, env={**ENVIRONMENT, **variables}, stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            preexec_fn=lambda: launch.end_with_parent(signal.SIGKILL))
 
 
 def finish(process, folder, timeout=300):
