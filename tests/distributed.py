@@ -62,7 +62,7 @@ class Record:
     """Keeps what build.py makes for train.py, and the images that this rank loads."""
 
     def __init__(self, plan):
-        self.plan, self.loaded = plan, []
+        self.plan, self.loaded, self.first_step = plan, [], {}
         self._wrap("train_dataset", self._dataset)
         self._wrap("train_state", self._state)
 
@@ -88,6 +88,7 @@ class Record:
 
     def _state(self, state, *_):
         self.state = state
+        after_step(1, self._keep_first_step)
         launcher = psutil.Process().parents()[1].pid
         for kind, pid, number in (("kill", os.getpid(), signal.SIGKILL), ("interrupt", launcher, signal.SIGINT)):
             rank, step = self.plan.get(kind, (-1, 0))
@@ -95,9 +96,16 @@ class Record:
                 signal_after(step, pid, number)
         return state
 
+    def _keep_first_step(self):
+        self.first_step = self.first_step or self._parameters()
+
+    def _parameters(self):
+        # copied: asnumpy shows the memory that later steps write to
+        return {name: value.asnumpy().copy() for name, value in self.state.parameters().items()}
+
     def write(self, path):
-        np.savez(f"{path}_{self.ranks.rank}.npz",
-                 **{name: value.asnumpy() for name, value in self.state.parameters().items()})
+        np.savez(f"{path}_{self.ranks.rank}.npz", **self._parameters())
+        np.savez(f"{path}_first_step_{self.ranks.rank}.npz", **self.first_step)
         facts = {"loaded": self.loaded, "step": self.state.step}
         if self.options.data_test:
             net, weights = self.state.net, self.state.evaluation_weights()
@@ -109,15 +117,22 @@ class Record:
 
 def signal_after(step, pid, number):
     """Send the signal when this rank has done so many steps; then slowly, for the signal needs time to arrive."""
+    def send():
+        print("signal", number, flush=True)
+        os.kill(pid, number)
+
+    after_step(step, send)
+    after_step(step, lambda: time.sleep(0.3), and_later=True)
+
+
+def after_step(step, act, and_later=False):
+    """Call `act` when this rank has done so many steps."""
     original = training_log.TrainingLog.add_step
 
     def add_step(log, done, **values):
         original(log, done, **values)
-        if done == step:
-            print("signal", number, flush=True)
-            os.kill(pid, number)
-        if done >= step:
-            time.sleep(0.3)
+        if done == step or and_later and done > step:
+            act()
 
     training_log.TrainingLog.add_step = add_step
 
