@@ -31,14 +31,13 @@ def shared_data():
     return SHARED / "data"
 
 
-@pytest.fixture
-def mode_kept():
-    """An exported model runs in graph mode only and switches the process to it; other tests want their own."""
-    import mindspore
-
-    mode = mindspore.get_context("mode")
+@pytest.fixture(autouse=True)
+def usual_mode():
+    """train.py and exported models switch the process to graph mode; other tests want MindSpore's default."""
     yield
-    mindspore.set_context(mode=mode)
+    if "mindspore" in sys.modules:
+        mindspore = sys.modules["mindspore"]
+        mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
 
 
 @pytest.fixture(scope="session")

@@ -141,7 +141,7 @@ def test_more_pairs_than_expected_get_less_room_each():
     report = Report("Demo", {}, expected=1, max_bytes=100_000)
     for number in range(4):
         report.add(f"{number}.png", photo(0, 200, 300), photo(1, 200, 300))
-    sizes = [sum(map(len, entry.pictures)) for entry in report._entries]
+    sizes = [sum(map(len, entry.pictures)) for entry in report.entries]
     assert sizes[0] > sizes[1] > sizes[3]
 
 
@@ -168,7 +168,7 @@ def test_failure_leaves_the_older_report(tmp_path, monkeypatch):
     target.write_text("older")
     report = Report("Demo", {})
     report.add("a.png", photo(), photo(1))
-    report._entries.append(None)  # fails in the middle of the page
+    report.entries.append(None)  # fails in the middle of the page
     with pytest.raises(AttributeError):
         report.write(target)
     assert target.read_text() == "older" and os.listdir(tmp_path) == ["report.html"]
