@@ -31,13 +31,23 @@ def shared_data():
     return SHARED / "data"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def usual_mode():
-    """train.py and exported models switch the process to graph mode; other tests want MindSpore's default."""
+    """train.py switches the process to graph mode; the next file's tests want MindSpore's default."""
     yield
     if "mindspore" in sys.modules:
         mindspore = sys.modules["mindspore"]
         mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
+
+
+@pytest.fixture
+def mode_kept():
+    """An exported model runs in graph mode only and switches the process to it; other tests want their own."""
+    import mindspore
+
+    mode = mindspore.get_context("mode")
+    yield
+    mindspore.set_context(mode=mode)
 
 
 @pytest.fixture(scope="session")

@@ -114,7 +114,7 @@ def test_tiled_result_is_that_of_infer(tile, overlap, models, lite, tmp_path):
     assert difference.max() <= 1 and difference.mean() <= 1e-3
 
 
-def test_model_of_one_size_is_padded_to_and_tiled_as_in_python(models, lite, tmp_path):
+def test_model_of_one_size_is_padded_to_and_tiled_as_in_python(models, lite, tmp_path, mode_kept):
     net, _ = load_network(models["paper"].checkpoint)
     original, rewritten = tmp_path / "one.mindir", tmp_path / "lite.mindir"
     write_model(net, original, "MINDIR", (148, 160))

@@ -25,6 +25,9 @@ from src.inference import SHIPPED_CHECKPOINT, Dehazer
 ROOT = Path(__file__).resolve().parent.parent
 
 
+pytestmark = pytest.mark.usefixtures("mode_kept")
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory, random_checkpoint):
     """Arch gitee for images up to 70x50 with a copy for Lite, arch paper of open size; their output."""
