@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from src import errors
+from src.config import Parser
 from src.errors import UsageError
 from src.files import make_output_folder
 
@@ -90,7 +91,7 @@ def end_with_parent(number: int) -> None:
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m src.launch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, required=True, help="ranks on this host, one a card")
     parser.add_argument("--log_dir", default="output/logs",
