@@ -105,7 +105,7 @@ def facts(dehazer: Dehazer, options: SimpleNamespace) -> Dict[str, Any]:
     """What the report says about how the images were made."""
     network = dehazer.network
     return {"checkpoint": network.path, **network.description, "tile": options.tile, "overlap": options.overlap,
-            "self_ensemble": options.self_ensemble, **software_versions()}
+            "self_ensemble": options.self_ensemble, "raw_weights": options.raw_weights, **software_versions()}
 
 
 if __name__ == "__main__":

@@ -58,8 +58,10 @@ def load_checkpoint(path: PathLike) -> Tuple[Dict[str, Parameter], Dict[str, Any
     return parameters, description
 
 
-def load_network(path: PathLike) -> Tuple[Dehaze, Dict[str, Any]]:
+def load_network(path: PathLike, raw_weights: bool = False) -> Tuple[Dehaze, Dict[str, Any]]:
     """Build the network that a checkpoint describes and load its weights, for evaluation.
+
+    `raw_weights`: of a FILENAME_last.ckpt the trained weights, not their running average.
 
     Raises: InputError if the file cannot be read or its parameters are not those of the network.
     """
@@ -71,14 +73,18 @@ def load_network(path: PathLike) -> Tuple[Dehaze, Dict[str, Any]]:
         net = Dehaze(description["arch"], description.get("dcn_sampling", "exact"))
     except ValueError as error:
         raise InputError(f"{path}: {one_line(error)}") from None
-    load_into(net, network_weights(parameters), path)
+    load_into(net, network_weights(parameters, raw_weights), path)
     net.set_train(False)
     return net, description
 
 
-def network_weights(parameters: Mapping[str, Parameter]) -> Dict[str, Parameter]:
-    """The parameters without the training state that `FILENAME_last.ckpt` holds beside them."""
-    return {name: value for name, value in parameters.items() if not name.startswith(TRAINING_STATE)}
+def network_weights(parameters: Mapping[str, Parameter], raw_weights: bool = False) -> Dict[str, Parameter]:
+    """The network's parameters out of those of a FILENAME_last.ckpt, which holds the training state too.
+
+    Where it holds a running average (`--ema_decay`), that is what was validated, and is taken unless `raw_weights`.
+    """
+    own = {name: value for name, value in parameters.items() if not name.startswith(TRAINING_STATE)}
+    return own if raw_weights else {name: parameters.get(f"ema.{name}", value) for name, value in own.items()}
 
 
 def load_into(cell: nn.Cell, parameters: Mapping[str, Parameter], path: PathLike) -> None:

@@ -108,4 +108,4 @@ class Evaluation:
         return {"checkpoint": str(network.path), "checkpoint_sha256": sha256(network.path), **network.description,
                 "data_test": options.data_test, "dir_data": data, "device_target": options.device_target,
                 "tile": options.tile, "overlap": options.overlap, "self_ensemble": options.self_ensemble,
-                "batch_size": options.batch_size}
+                "raw_weights": options.raw_weights, "batch_size": options.batch_size}

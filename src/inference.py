@@ -44,6 +44,7 @@ class Dehazer:
             averages over what it sees, so a tiled result differs slightly from the whole image's.
         self_ensemble: mean over the eight flips and quarter turns, eight times slower.
         device_id: which card.
+        raw_weights: of a FILENAME_last.ckpt of train.py the weights, not their running average (`--ema_decay`).
         network: instead of a checkpoint, anything with the attributes `path`, `description` and
             `value_range`, the method `expect(shape, calls)`, and a call float32[n, 3, h, w] ->
             float32[n, 3, h, w]; src.runner.NetworkRunner shows what each means. If it takes images of
@@ -54,7 +55,7 @@ class Dehazer:
 
     def __init__(
         self, checkpoint: Optional[PathLike] = None, device_target: str = "CPU", tile: int = 0, overlap: int = OVERLAP,
-        self_ensemble: bool = False, device_id: int = 0, network=None,
+        self_ensemble: bool = False, device_id: int = 0, network=None, raw_weights: bool = False,
     ) -> None:
         check_tiles(tile, overlap)
         self.tile, self.overlap, self.self_ensemble = tile, overlap, self_ensemble
@@ -62,7 +63,7 @@ class Dehazer:
             path = find_checkpoint(checkpoint)
             from src.runner import NetworkRunner
 
-            network = NetworkRunner(path, device_target, device_id)
+            network = NetworkRunner(path, device_target, device_id, raw_weights)
         self.network = network
         self.fixed: Optional[Size] = getattr(network, "size", None)
 
@@ -155,7 +156,7 @@ def open_dehazer(options: SimpleNamespace, mindir_path: str = "") -> Dehazer:
 
         network = MindirNetwork(mindir_path, options.device_target, options.device_id)
     return Dehazer(options.ckpt_path or None, options.device_target, options.tile, options.overlap,
-                   options.self_ensemble, options.device_id, network)
+                   options.self_ensemble, options.device_id, network, options.raw_weights)
 
 
 def check_options(options: SimpleNamespace, mindir_path: str = "") -> None:
@@ -168,6 +169,8 @@ def check_options(options: SimpleNamespace, mindir_path: str = "") -> None:
         raise UsageError(f"--batch_size {options.batch_size}: must be at least 1")
     if options.max_pixels < 0:
         raise UsageError(f"--max_pixels {options.max_pixels}: must not be negative")
+    if mindir_path and options.raw_weights:
+        raise UsageError("--raw_weights: an exported model holds one set of weights; leave it out")
     if mindir_path and options.ckpt_path:
         raise UsageError(f"--mindir_path {mindir_path}: takes the place of --ckpt_path, give one of them")
     if mindir_path:

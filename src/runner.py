@@ -47,10 +47,11 @@ class NetworkRunner:
     Raises: InputError if the device or the checkpoint cannot be used.
     """
 
-    def __init__(self, checkpoint: PathLike, device_target: str = "CPU", device_id: int = 0):
+    def __init__(self, checkpoint: PathLike, device_target: str = "CPU", device_id: int = 0,
+                 raw_weights: bool = False):
         select_device(device_target, device_id)
         self.path = Path(checkpoint)
-        self._net, self.description = load_network(checkpoint)
+        self._net, self.description = load_network(checkpoint, raw_weights)
         self.value_range = VALUE_RANGE[self._net.arch]
         self._graph = mindspore.jit(self._net)
         self._compiled: Set[Shape] = set()

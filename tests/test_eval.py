@@ -168,6 +168,7 @@ def test_without_arguments_the_demo_photos_are_scored(run, tmp_path, monkeypatch
     (["--batch_size", "0"], UsageError, "--batch_size 0: must be at least 1"),
     (["--max_pixels", "-1"], UsageError, "--max_pixels -1"),
     (["--tile", "30"], UsageError, "--tile 30"),
+    (["--mindir_path", "x.mindir", "--raw_weights"], UsageError, "--raw_weights: an exported model holds one set"),
     (["--output_dir", "/proc/nowhere"], InputError, "--output_dir /proc/nowhere: cannot write there"),
     (["--ckpt_path", "none.ckpt"], InputError, "none.ckpt: no such checkpoint"),
     (["--ext", "img"], UsageError, "--ext")))
