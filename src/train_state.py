@@ -12,7 +12,7 @@ from mindspore import Parameter, Tensor
 from tqdm import tqdm
 
 from src.aecrnet import Dehaze
-from src.checkpoint import describe, load_checkpoint, save_checkpoint
+from src.checkpoint import describe, load_checkpoint, network_weights, save_checkpoint
 from src.device import Ranks
 from src.errors import InputError, UsageError, one_line
 from src.train_cell import TrainOneStepCell
@@ -69,9 +69,7 @@ class TrainState:
 
     def evaluation_weights(self) -> Dict[str, Any]:
         """The network's parameters, their running averages in their place where the run keeps some."""
-        weights = {parameter.name: parameter for parameter in self.net.get_parameters()}
-        weights.update({average.name[len("ema."):]: average for average in self.cell.ema})
-        return weights
+        return network_weights(self.parameters())
 
     def last_good(self) -> str:
         """Which checkpoint a broken run can go back to, for its last words."""
