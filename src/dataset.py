@@ -38,6 +38,7 @@ class TrainDataset:
             process with N times the batch sees: process i its i-th part.
         scales: an image is shrunk (area average) by one of these factors in (0, 1], drawn evenly, before it is cut.
         augment: flip and turn by 90 degrees at random.
+        turns: turn too; without, patches keep the upright side of their photo up.
         scale: white in the result, 1.0 or 255.0.
         workers: threads that prepare images, at most as many as processors.
 
@@ -46,12 +47,13 @@ class TrainDataset:
 
     def __init__(
         self, source, patch_size: int, batch_size: int, seed: int, repeat: int = 1, num_shards: int = 1,
-        shard_id: int = 0, scales: Sequence[float] = (1.0,), augment: bool = True, scale: float = 1.0,
-        workers: int = 2,
+        shard_id: int = 0, scales: Sequence[float] = (1.0,), augment: bool = True, turns: bool = True,
+        scale: float = 1.0, workers: int = 2,
     ) -> None:
         _check(patch_size, batch_size, seed, repeat, scales, len(source.names), num_shards)
         self.source, self.patch_size, self.batch_size, self.seed = source, patch_size, batch_size, seed
-        self.scales, self.augment, self.scale = tuple(scales), augment, scale
+        self.scales, self.scale = tuple(scales), scale
+        self._orientations = (4 if turns else 1, 2) if augment else (1, 1)
         self.items_per_epoch = len(source.names) * repeat
         self.steps_per_epoch = self.items_per_epoch // (batch_size * num_shards)
         self._num_shards, self._shard_id = num_shards, shard_id
@@ -103,7 +105,7 @@ class TrainDataset:
         epoch, item = self._locate(place)
         rng = np.random.default_rng([self.seed, epoch, item + 1])  # item + 1: 0 is the epoch's order
         hazy, clear = self._patch(item % len(self.source.names), rng)
-        turns, flip = (int(rng.integers(4)), bool(rng.integers(2))) if self.augment else (0, False)
+        turns, flip = (int(rng.integers(kinds)) for kinds in self._orientations)
         return self._finish(hazy, turns, flip), self._finish(clear, turns, flip)
 
     def _locate(self, place: int, shard_id: Optional[int] = None) -> Tuple[int, int]:
@@ -130,7 +132,7 @@ class TrainDataset:
             pair = tuple(_shrink(image, self.patch_size) for image in pair)
         return pair
 
-    def _finish(self, image: np.ndarray, turns: int, flip: bool) -> np.ndarray:
+    def _finish(self, image: np.ndarray, turns: int, flip: int) -> np.ndarray:
         image = np.rot90(image[:, ::-1] if flip else image, turns)
         result = np.empty((3,) + image.shape[:2], np.float32)
         return np.multiply(image.transpose(2, 0, 1), np.float32(self.scale / 255.0), out=result, dtype=np.float32)

@@ -67,16 +67,17 @@ def as_patch(view):
     return (view.transpose(2, 0, 1).astype(np.float32, order="C") * np.float32(1 / 255)).tobytes()
 
 
-@pytest.mark.parametrize("augment", [True, False])
-def test_patches_appear_in_all_eight_orientations_unless_augmentation_is_off(tmp_path, augment):
+@pytest.mark.parametrize("augment, turns, orientations", [
+    (True, True, 8), (True, False, 2), (False, True, 1), (False, False, 1)])
+def test_patches_appear_in_the_orientations_asked_for(tmp_path, augment, turns, orientations):
     square = photo(0, 16, 16)  # as large as the patch: nothing to crop
     for kind in ("hazy", "clear"):
         (tmp_path / kind).mkdir()
         write_image(tmp_path / kind / "a.png", square)
-    data = pairs_dataset(tmp_path, batch_size=1, augment=augment)
+    data = pairs_dataset(tmp_path, batch_size=1, augment=augment, turns=turns)
     found = {data.batch(step)[0].tobytes() for step in range(64)}
-    eight = {as_patch(np.rot90(view, k)) for view in (square, square[:, ::-1]) for k in range(4)}
-    assert found == (eight if augment else {as_patch(square)})
+    views = [np.rot90(view, k) for k in range(4) for view in (square, square[:, ::-1])]  # as is, mirrored, turned
+    assert found == {as_patch(view) for view in views[:orientations]}
 
 
 def test_crops_come_from_all_over_the_image(tmp_path):
