@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import warnings
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -60,7 +60,6 @@ class TrainDataset:
         self._workers = max(1, min(workers, os.cpu_count() or 1))
         self._reflected = ""  # an image that was smaller than its patch
         self._warned = False
-        self._failure = None
 
     def batches(self, start_step: int, stop_step: int) -> Iterator[Arrays]:
         """Batches of the steps from `start_step` up to, not including, `stop_step`, counted over all epochs from 0.
@@ -68,21 +67,17 @@ class TrainDataset:
         Yields: (hazy, clear), float32[batch_size, 3, patch_size, patch_size] in [0, scale]. Prepared ahead by a
         mindspore.dataset pipeline, across the ends of epochs too.
 
-        Raises: InputError for an image that cannot be read.
+        Raises: InputError for an image that cannot be read, when its own step is reached.
         """
         if stop_step <= start_step:
             return
-        iterator = self._pipeline(start_step * self.batch_size, stop_step * self.batch_size)
+        failures: Dict[int, Exception] = {}
+        iterator = self._pipeline(start_step * self.batch_size, stop_step * self.batch_size, failures)
         try:
-            while True:
-                try:
-                    batch = next(iterator)
-                except StopIteration:
-                    return
-                except RuntimeError:  # the pipeline's own wrapping of what a worker raised
-                    if self._failure:
-                        raise self._failure from None
-                    raise
+            for step, batch in enumerate(iterator, start_step):
+                for place in range(step * self.batch_size, (step + 1) * self.batch_size):
+                    if place in failures:
+                        raise failures[place]
                 self._warn_once()
                 yield tuple(batch)
         finally:
@@ -137,7 +132,7 @@ class TrainDataset:
         result = np.empty((3,) + image.shape[:2], np.float32)
         return np.multiply(image.transpose(2, 0, 1), np.float32(self.scale / 255.0), out=result, dtype=np.float32)
 
-    def _pipeline(self, start: int, stop: int):
+    def _pipeline(self, start: int, stop: int, failures: Dict[int, Exception]):
         import mindspore.dataset as ds  # slow to import
 
         usual = ds.config.get_prefetch_size()
@@ -146,20 +141,25 @@ class TrainDataset:
             places = ds.GeneratorDataset(
                 _Places(start, stop), ["place"], shuffle=False, python_multiprocessing=False)
             samples = places.map(
-                self._sample_or_note, ["place"], ["hazy", "clear"], num_parallel_workers=self._workers,
+                lambda place: self._sample_or_note(int(place), failures), ["place"], ["hazy", "clear"],
+                num_parallel_workers=self._workers,
                 python_multiprocessing=False)  # threads share the cache of decoded images, processes would not
             return samples.batch(self.batch_size, drop_remainder=True).create_tuple_iterator(
                 num_epochs=1, output_numpy=True)
         finally:
             ds.config.set_prefetch_size(usual)
 
-    def _sample_or_note(self, place: np.ndarray) -> Arrays:
-        """`sample`, keeping what went wrong for the main thread: the pipeline turns it into pages of text."""
+    def _sample_or_note(self, place: int, failures: Dict[int, Exception]) -> Arrays:
+        """`sample`, or blank patches and a note of what went wrong.
+
+        Raised here it would end the pipeline at once, with batches of earlier steps still in it.
+        """
         try:
-            return self.sample(int(place))
+            return self.sample(place)
         except Exception as error:
-            self._failure = self._failure or error
-            raise
+            failures[place] = error
+            blank = np.zeros((3, self.patch_size, self.patch_size), np.float32)
+            return blank, blank
 
     def _warn_once(self) -> None:
         if self._reflected and not self._warned:

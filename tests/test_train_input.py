@@ -86,7 +86,7 @@ def test_an_unreadable_image_ends_the_run_with_its_progress_saved(train_data, sm
     name = build.train_dataset(options, Ranks()).batch_names(2)[0]
     (broken / f"hazy/{name}.png").write_bytes(b"no image")
     expect_input_error(f"{broken}/hazy/{name}.png", flags(broken, tmp_path / "run"))
-    assert checkpoint(tmp_path / "run/run_last.ckpt")[1]["step"] in (1, 2)  # batches are prepared ahead
+    assert checkpoint(tmp_path / "run/run_last.ckpt")[1]["step"] == 2
 
 
 def test_random_vgg_weights_are_said_to_mean_nothing(train_data, tmp_path, capsys):
