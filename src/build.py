@@ -36,7 +36,8 @@ def train_dataset(options: SimpleNamespace, ranks: Ranks) -> TrainDataset:
         tuple(options.beta_range), options.nyu_frame, options.depth_first, options.depth_last)
     return TrainDataset(
         source, options.patch_size, options.batch_size, options.seed, options.repeat, ranks.size, ranks.rank,
-        options.scales, not options.no_augment, not options.no_turns, VALUE_RANGE[options.arch], options.num_parallel_workers)
+        options.scales, not options.no_augment, not options.no_turns, VALUE_RANGE[options.arch],
+        options.num_parallel_workers)
 
 
 def steps_per_epoch(options: SimpleNamespace, data: TrainDataset) -> int:
