@@ -75,7 +75,7 @@ class TrainDataset:
         iterator = self._pipeline(start_step * self.batch_size, stop_step * self.batch_size, failures)
         try:
             for step, batch in enumerate(iterator, start_step):
-                for place in range(step * self.batch_size, (step + 1) * self.batch_size):
+                for place in self._places_of(step):
                     if place in failures:
                         raise failures[place]
                 self._warn_once()
@@ -85,14 +85,12 @@ class TrainDataset:
 
     def batch(self, step: int) -> Arrays:
         """The batch of one step without the pipeline, the same numbers."""
-        first = step * self.batch_size
-        hazy, clear = zip(*(self.sample(place) for place in range(first, first + self.batch_size)))
+        hazy, clear = zip(*map(self.sample, self._places_of(step)))
         return np.stack(hazy), np.stack(clear)
 
     def batch_names(self, step: int, shard_id: Optional[int] = None) -> List[str]:
         """Names of the images in the batch of `step`, of this process or another one."""
-        first = step * self.batch_size
-        items = (self._locate(place, shard_id)[1] for place in range(first, first + self.batch_size))
+        items = (self._locate(place, shard_id)[1] for place in self._places_of(step))
         return [self.source.names[item % len(self.source.names)] for item in items]
 
     def sample(self, place: int) -> Arrays:
@@ -102,6 +100,10 @@ class TrainDataset:
         hazy, clear = self._patch(item % len(self.source.names), rng)
         turns, flip = (int(rng.integers(kinds)) for kinds in self._orientations)
         return self._finish(hazy, turns, flip), self._finish(clear, turns, flip)
+
+    def _places_of(self, step: int) -> range:
+        """Where the batch of a step lies in this process's endless sequence."""
+        return range(step * self.batch_size, (step + 1) * self.batch_size)
 
     def _locate(self, place: int, shard_id: Optional[int] = None) -> Tuple[int, int]:
         """Epoch and item, 0..items_per_epoch - 1, at a place of the sequence of this process or another one."""
