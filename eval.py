@@ -18,11 +18,11 @@ from types import SimpleNamespace
 from typing import List, Optional, Tuple
 
 from src import config, errors
+from src.data.pairs import Pair, find_pairs
 from src.errors import UsageError
-from src.evaluation import Evaluation
 from src.files import make_output_folder
+from src.infer.evaluation import Evaluation
 from src.inference import check_options, open_dehazer
-from src.pairs import Pair, find_pairs
 
 SECTIONS = ("device", "inference", "eval", "cloud")
 
@@ -35,7 +35,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     pairs, unmatched = find_test_set(options, output)
 
     # imports MindSpore, after all that can be wrong with flags and folders
-    from src.device import join_ranks
+    from src.ranks.device import join_ranks
 
     ranks = join_ranks(options)
     dehazer = open_dehazer(options, options.mindir_path)
@@ -57,14 +57,14 @@ def main(argv: Optional[List[str]] = None) -> int:
 def find_test_set(options: SimpleNamespace, output: Path) -> Tuple[List[Pair], List[Path]]:
     """The pairs to score, and hazy images without ground truth."""
     if options.modelArts_mode:
-        from src import modelarts
+        from src.train import cloud
 
-        modelarts.download(options)
+        cloud.download(options)
     if options.data_test != "Demo":
         return find_pairs(options.dir_data, options.data_test)
     if "dir_data" in options.given:
         raise UsageError(f"--dir_data {options.dir_data}: needs --data_test, the layout of its images")
-    from src.demo import write_demo_set
+    from src.data.demo import write_demo_set
 
     return find_pairs(write_demo_set(make_output_folder(output / "demo_data", "--output_dir")), "Pairs")
 

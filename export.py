@@ -17,11 +17,11 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from src import config, errors
+from src.data.images import MIN_SIDE
 from src.errors import InputError, UsageError
 from src.files import make_output_folder
-from src.images import MIN_SIDE
+from src.infer.tiles import align_up
 from src.inference import find_checkpoint
-from src.tiles import align_up
 
 SECTIONS = ("device", "export")
 TOLERANCE = 1e-4  # of the value range, between the checkpoint and what was exported
@@ -39,8 +39,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     import mindspore  # slow, after all that can be wrong with flags and files
 
     from src.checkpoint import load_network
-    from src.device import select_device
-    from src.exported import write_model
+    from src.export.model import write_model
+    from src.ranks.device import select_device
 
     select_device(options.device_target, options.device_id)
     # the checkpoint runs once: the memory of a graph is not worth it
@@ -91,7 +91,7 @@ def compare(net, path: Path, sizes: List[Tuple[int, int]]) -> None:
     from mindspore import Tensor
 
     from src.aecrnet import VALUE_RANGE
-    from src.exported import MindirNetwork
+    from src.export.model import MindirNetwork
 
     white = VALUE_RANGE[net.arch]
     images = [np.random.default_rng(0).random((1, 3) + tuple(size), np.float32) * white for size in sizes]
@@ -108,8 +108,8 @@ def compare(net, path: Path, sizes: List[Tuple[int, int]]) -> None:
 
 def write_for_lite(path: Path, arch: str, size: Optional[Tuple[int, int]]) -> None:
     """The same model for MindSpore Lite 2.0.0, with its own sidecar."""
-    from src.exported import write_sidecar
-    from src.lite import rewrite_for_lite20
+    from src.export.lite import rewrite_for_lite20
+    from src.export.model import write_sidecar
 
     lite = path.with_name(f"{path.stem}_lite20.mindir")
     rewrite_for_lite20(path, lite)

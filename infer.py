@@ -19,12 +19,12 @@ import numpy as np
 from tqdm import tqdm
 
 from src import config, errors
+from src.data.images import Photo, check_size, read_photo, write_photo
 from src.errors import InputError, UsageError, UserError
-from src.images import Photo, check_size, read_photo, write_photo
+from src.infer.pipeline import dehaze_all, sort_by_size
+from src.infer.plan import Job, plan
 from src.inference import Dehazer, check_options, open_dehazer
-from src.jobs import Job, plan
-from src.pipeline import dehaze_all, sort_by_size
-from src.report import Report, software_versions
+from src.report.report import Report, software_versions
 
 SECTIONS = ("device", "inference", "infer")
 
@@ -80,7 +80,7 @@ def dehaze_photos(dehazer: Dehazer, jobs: List[Job], options: SimpleNamespace) -
 
 def dehaze_clip(dehazer: Dehazer, job: Job, options: SimpleNamespace) -> bool:
     """Restore a video frame by frame. Returns: whether that worked."""
-    from src.video import dehaze_video
+    from src.video.dehaze import dehaze_video
 
     def restore(frame: np.ndarray) -> np.ndarray:
         check_size(frame, str(job.source))

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import sys
 
-from src import config, errors, modelarts, train_options
+from src import config, errors
 from src.files import make_output_folder
-from src.stop import StopSignals
+from src.ranks.signals import StopSignals
+from src.train import cloud
+from src.train import options as train_options
 
 SECTIONS = ("model", "device", "data", "validation", "train", "contrast", "checkpoint", "cloud")
 
@@ -24,36 +26,36 @@ def main(argv=None) -> int:
     train_options.check(options)
     with StopSignals() as stop:
         if options.modelArts_mode:
-            modelarts.download(options)
+            cloud.download(options)
         if options.modelArts_mode and options.resume:
-            modelarts.download_results(options)
+            cloud.download_results(options)
         train_options.refuse_to_overwrite(options)
         make_output_folder(options.ckpt_save_path, "--ckpt_save_path")
-        from src import device  # slow to import, after the options are known to be good
+        from src.ranks import device  # slow to import, after the options are known to be good
 
         ranks = device.init_device(options)
         try:
             code = train(options, ranks, stop)
         finally:
             if options.modelArts_mode and ranks.rank == 0:
-                modelarts.upload(options)
+                cloud.upload(options)
     return code
 
 
 def train(options, ranks, stop: StopSignals) -> int:
     """Train to the last step or until a signal. Returns the exit code."""
-    from src import build
-    from src.optimizer import learning_rate
-    from src.train_step import optimizer_step
-    from src.training_log import TimedBatches, TrainingLog
-    from src.validation import validate
+    from src.train import setup
+    from src.train.log import TimedBatches, TrainingLog
+    from src.train.optimizer import learning_rate
+    from src.train.step import optimizer_step
+    from src.train.validation import validate
 
-    data = build.train_dataset(options, ranks)
-    pairs = build.validation_pairs(options)
-    net = build.network(options)
-    cell = build.train_cell(options, net, ranks)
-    state = build.train_state(options, cell, net, data, ranks)
-    steps_per_epoch = build.steps_per_epoch(options, data)
+    data = setup.train_dataset(options, ranks)
+    pairs = setup.validation_pairs(options)
+    net = setup.network(options)
+    cell = setup.train_cell(options, net, ranks)
+    state = setup.train_state(options, cell, net, data, ranks)
+    steps_per_epoch = setup.steps_per_epoch(options, data)
     total = options.epochs * steps_per_epoch
     end = min(total, options.max_steps or total)
     if state.writes:

@@ -34,14 +34,14 @@ def main() -> None:
         os.sched_setaffinity(0, {cores[int(os.environ["RANK_ID"]) % len(cores)]})  # before MindSpore counts them
     from mindspore import nn
 
-    from src import build
-    from src.device import Ranks, init_device
+    from src.ranks.device import Ranks, init_device
+    from src.train import setup
 
     ranks = init_device(options)
     print_times(ranks, "step without all-reduce", step(options, Ranks()))
     if ranks.size > 1:
         print_times(ranks, "step with all-reduce", step(options, ranks))
-        net = build.network(options)
+        net = setup.network(options)
         reducer = nn.DistributedGradReducer(net.trainable_params())
         gradients = tuple(parameter.value() * 1.0 for parameter in net.trainable_params())
         size = sum(gradient.size for gradient in gradients) * 4e-6
@@ -52,10 +52,10 @@ def step(options: SimpleNamespace, ranks) -> Callable[[], None]:
     """A training step of this rank's own random batch."""
     from mindspore import Tensor, float32
 
-    from src import build
     from src.aecrnet import VALUE_RANGE
+    from src.train import setup
 
-    cell = build.train_cell(options, build.network(options), ranks)
+    cell = setup.train_cell(options, setup.network(options), ranks)
     shape = (options.batch_size, 3, options.patch_size, options.patch_size)
     images = Tensor(np.random.default_rng(1).random(shape, np.float32) * VALUE_RANGE[options.arch])
     return lambda: cell(images, images * 0.5, Tensor(options.lr, float32), True)[0].asnumpy()

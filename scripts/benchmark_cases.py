@@ -19,13 +19,14 @@ import mindspore
 import numpy as np
 from mindspore import Tensor, jit, nn, ops
 
-from src import build, config
+from src import config
 from src.aecrnet import VALUE_RANGE, Dehaze
+from src.data.images import read_image, write_image
 from src.dcn import modulated_deform_conv2d
-from src.device import Ranks
-from src.images import read_image, write_image
 from src.layers import WideConv, conv2d, upsample
 from src.loss import ContrastLoss
+from src.ranks.device import Ranks
+from src.train import setup
 from src.vgg import random_vgg19
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -185,8 +186,8 @@ def _step_options(*more):
 
 
 def _train_step(options):
-    net = build.network(options)
-    cell = build.train_cell(options, net, Ranks())
+    net = setup.network(options)
+    cell = setup.train_cell(options, net, Ranks())
     hazy, clear = (ops.sigmoid(_random(8, 3, 64, 64) + shift) * VALUE_RANGE[net.arch] for shift in (0.5, 0.0))
     rate = Tensor(1e-5, mindspore.float32)
     return lambda: [result.asnumpy() for result in _flat(cell(hazy, clear, rate)[:3])]
@@ -219,9 +220,9 @@ def _write_photos(folder, count, size):
 
 def _eval(folder):
     from eval import SECTIONS
-    from src.evaluation import Evaluation
+    from src.data.pairs import find_pairs
+    from src.infer.evaluation import Evaluation
     from src.inference import open_dehazer
-    from src.pairs import find_pairs
 
     _write_photos(folder, 4, (480, 640))
     options = config.parse([f"--dir_data={folder}", "--data_test=Pairs"], SECTIONS, "")
@@ -255,7 +256,7 @@ def _loader(folder):
     mindspore.set_context(mode=mindspore.GRAPH_MODE)
     _write_photos(folder, 16, (480, 640))
     options = _step_options("--contra_lambda=0", f"--dir_data={folder}", "--data_train=Pairs", "--repeat=1000")
-    batches, step = build.train_dataset(options, Ranks()).batches(0, 10**6), _train_step(options)
+    batches, step = setup.train_dataset(options, Ranks()).batches(0, 10**6), _train_step(options)
 
     def speeds():
         step()
@@ -267,7 +268,7 @@ def _loader(folder):
 
 
 def _modes(folder):
-    """First and later calls in PyNative mode and as a graph: what src/runner.py decides by."""
+    """First and later calls in PyNative mode and as a graph: what src/network_runner.py decides by."""
     rows = []
     for size in ((64, 64), (240, 320), (480, 640)):
         net, x = Dehaze("gitee").set_train(False), ops.sigmoid(_random(1, 3, *size)) * 255.0

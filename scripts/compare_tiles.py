@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from src import errors
 from src.config import Parser
-from src.images import read_image
+from src.data.images import read_image
 from src.inference import OVERLAP, WHOLE, Dehazer, check_tiles
 from src.metrics import psnr
 
@@ -52,7 +52,7 @@ def photos(paths: List[str]) -> Iterator[Tuple[str, np.ndarray]]:
     if paths:
         yield from ((path, read_image(path)) for path in paths)
         return
-    from src.demo import demo_pairs
+    from src.data.demo import demo_pairs
 
     yield from ((name, hazy) for name, hazy, _ in demo_pairs())
 

@@ -26,7 +26,7 @@ from src.aecrnet import Dehaze
 from src.checkpoint import describe, load_network, save_checkpoint
 from src.config import Parser
 from src.errors import InputError, UsageError, one_line
-from src.torch_weights import TORCH_SUFFIXES, aecrnet_names, check, read_state, vgg19_names, write_state
+from src.export.torch_weights import TORCH_SUFFIXES, aecrnet_names, check, read_state, vgg19_names, write_state
 from src.vgg import Vgg19
 
 NETWORKS = ("aecrnet", "vgg19")

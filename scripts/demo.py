@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from src import errors
 from src.config import Parser
-from src.demo import demo_pairs
+from src.data.demo import demo_pairs
+from src.data.images import write_image
 from src.files import make_output_folder
-from src.images import write_image
 from src.inference import Dehazer, find_checkpoint
 from src.metrics import psnr, ssim
 
@@ -66,7 +66,7 @@ def _overview(triples) -> np.ndarray:
 
 
 def _write_report(path: Path, checkpoint: Path, dehazer: Dehazer, entries) -> Path:
-    from src.report import Report, software_versions
+    from src.report.report import Report, software_versions
 
     facts = {"checkpoint": checkpoint.name, **dehazer.network.description, **software_versions()}
     report = Report("AECR-Net demo", facts, len(entries))

@@ -23,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from src import errors
 from src.config import Parser
+from src.data.haze import ITS_AIRLIGHT, ITS_BETA, SOTS_AIRLIGHT, SOTS_BETAS, sample_haze
+from src.data.images import write_image
+from src.data.sources import PhotoSource, check_haze_ranges, open_source
 from src.errors import InputError, UsageError
 from src.files import atomic_write, make_output_folder
-from src.haze import ITS_AIRLIGHT, ITS_BETA, SOTS_AIRLIGHT, SOTS_BETAS, sample_haze
-from src.images import write_image
-from src.sources import PhotoSource, check_haze_ranges, open_source
 
 CLEAR_FOLDER = {"ITS": "clear", "SOTS": "gt"}
 COLUMNS = ("hazy", "clear", "source", "airlight", "beta")

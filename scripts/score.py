@@ -17,11 +17,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from src import errors
 from src.config import Parser
+from src.data.images import read_image
+from src.data.pairs import Pair, find_pairs, match_sizes
 from src.errors import InputError, UsageError, UserError
 from src.files import make_output_folder
-from src.images import read_image
-from src.pairs import Pair, find_pairs, match_sizes
-from src.scores import means, score, table, write_table
+from src.infer.scores import means, score, table, write_table
 
 GUESSED_LAYOUTS = ("RESIDE", "Dense")  # names of Pairs fit RESIDE too, those of NHHaze, OHAZE and IHAZE fit Dense
 

@@ -1,7 +1,8 @@
-"""Files that are either there whole or not at all."""
+"""Files that are either there whole or not at all, and their hash."""
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from pathlib import Path
 from typing import Iterator, Union
@@ -47,3 +48,8 @@ def make_output_folder(path: PathLike, flag: str) -> Path:
     except OSError as error:
         raise InputError(f"{flag} {path}: cannot write there ({error.strerror or one_line(error)})") from None
     return path
+
+
+def sha256(path: PathLike) -> str:
+    """Hash of a file, to know a checkpoint again."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -1,7 +1,7 @@
 """Dehaze images with a trained network: what eval.py and infer.py use, and the Python API.
 
     from src.inference import Dehazer
-    from src.images import write_image
+    from src.data.images import write_image
 
     dehazer = Dehazer()                      # the shipped checkpoint
     write_image("clear.png", dehazer.dehaze("hazy.jpg"))
@@ -17,10 +17,10 @@ from typing import Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
+from src.data.images import MIN_SIDE, check_size, read_image
 from src.errors import InputError, UsageError
 from src.files import PathLike
-from src.images import MIN_SIDE, check_size, read_image
-from src.tiles import ALIGN, align_up, restore_in_tiles, restore_with_ensemble, to_uint8, windows
+from src.infer.tiles import ALIGN, align_up, restore_in_tiles, restore_with_ensemble, to_uint8, windows
 
 SHIPPED_CHECKPOINT = Path(__file__).resolve().parent.parent / "checkpoints" / "aecrnet.ckpt"
 AUTO_TILE_PIXELS = 1_000_000  # larger images are tiled unless --tile says otherwise
@@ -47,7 +47,7 @@ class Dehazer:
         raw_weights: of a FILENAME_last.ckpt of train.py the weights, not their running average (`--ema_decay`).
         network: instead of a checkpoint, anything with the attributes `path`, `description` and
             `value_range`, the method `expect(shape, calls)`, and a call float32[n, 3, h, w] ->
-            float32[n, 3, h, w]; src.runner.NetworkRunner shows what each means. If it takes images of
+            float32[n, 3, h, w]; src.network_runner.NetworkRunner shows what each means. If it takes images of
             one size only, its attribute `size` says height and width: larger ones go in tiles of that size.
 
     Raises: InputError if the checkpoint or the device cannot be used, UsageError for a wrong tile or overlap.
@@ -61,7 +61,7 @@ class Dehazer:
         self.tile, self.overlap, self.self_ensemble = tile, overlap, self_ensemble
         if network is None:
             path = find_checkpoint(checkpoint)
-            from src.runner import NetworkRunner
+            from src.network_runner import NetworkRunner
 
             network = NetworkRunner(path, device_target, device_id, raw_weights)
         self.network = network
@@ -152,7 +152,7 @@ def open_dehazer(options: SimpleNamespace, mindir_path: str = "") -> Dehazer:
     """The Dehazer that the flags of eval.py and infer.py ask for, with an exported model in a checkpoint's place."""
     network = None
     if mindir_path:
-        from src.exported import MindirNetwork
+        from src.export.model import MindirNetwork
 
         network = MindirNetwork(mindir_path, options.device_target, options.device_id)
     return Dehazer(options.ckpt_path or None, options.device_target, options.tile, options.overlap,

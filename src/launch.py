@@ -39,7 +39,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     options = _parse(sys.argv[1:] if argv is None else argv)
     cluster = read_cluster(os.environ)
     logs = make_output_folder(options.log_dir, "--log_dir").resolve()
-    from src.rank_processes import RankProcesses
+    from src.ranks.processes import RankProcesses
 
     first = cluster.node_rank * options.workers
     with RankProcesses(command(options, cluster, logs), environment(os.environ, options.workers), logs,

@@ -17,11 +17,13 @@ from mindspore import Tensor, nn
 
 import train
 from golden.seeded import seeded
-from src import build, errors, training_log
-from src.validation import validate
+from src import errors
+from src.train import setup
+from src.train.log import TrainingLog
+from src.train.validation import validate
 from training import use_small_net
 
-DEHAZE = build.Dehaze
+DEHAZE = setup.Dehaze
 
 
 class SmallVgg(nn.Cell):
@@ -40,7 +42,7 @@ class SmallVgg(nn.Cell):
 def use_small_nets(setattr=setattr):
     """Let train.py train a SmallNet, with a SmallVgg in the contrastive loss."""
     use_small_net(setattr)
-    setattr(build, "random_vgg19", SmallVgg)
+    setattr(setup, "random_vgg19", SmallVgg)
 
 
 def run(plan):
@@ -48,7 +50,7 @@ def run(plan):
 
     `kill` or `interrupt`, [rank, step]: this rank gets a SIGKILL, or the launcher a SIGINT, after this step.
     """
-    build.Dehaze = DEHAZE
+    setup.Dehaze = DEHAZE
     if plan.get("small"):
         use_small_nets()
     record = Record(plan)
@@ -59,7 +61,7 @@ def run(plan):
 
 
 class Record:
-    """Keeps what build.py makes for train.py, and the images that this rank loads."""
+    """Keeps what setup.py makes for train.py, and the images that this rank loads."""
 
     def __init__(self, plan):
         self.plan, self.loaded, self.first_step = plan, [], {}
@@ -67,14 +69,14 @@ class Record:
         self._wrap("train_state", self._state)
 
     def _wrap(self, name, then):
-        original = getattr(build, name)
+        original = getattr(setup, name)
         original = getattr(original, "original", original)
 
         def wrapped(*arguments):
             return then(original(*arguments), *arguments)
 
         wrapped.original = original
-        setattr(build, name, wrapped)
+        setattr(setup, name, wrapped)
 
     def _dataset(self, data, options, ranks):
         self.options, self.ranks, load = options, ranks, data.source.load
@@ -109,7 +111,7 @@ class Record:
         facts = {"loaded": self.loaded, "step": self.state.step}
         if self.options.data_test:
             net, weights = self.state.net, self.state.evaluation_weights()
-            pairs = build.validation_pairs(self.options)
+            pairs = setup.validation_pairs(self.options)
             facts["shared"] = validate(net, weights, pairs, self.ranks)
             facts["alone"] = validate(net, weights, pairs)
         Path(f"{path}_{self.ranks.rank}.json").write_text(json.dumps(facts))
@@ -127,14 +129,14 @@ def signal_after(step, pid, number):
 
 def after_step(step, act, and_later=False):
     """Call `act` when this rank has done so many steps."""
-    original = training_log.TrainingLog.add_step
+    original = TrainingLog.add_step
 
     def add_step(log, done, **values):
         original(log, done, **values)
         if done == step or and_later and done > step:
             act()
 
-    training_log.TrainingLog.add_step = add_step
+    TrainingLog.add_step = add_step
 
 
 if __name__ == "__main__":

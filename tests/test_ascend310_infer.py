@@ -15,10 +15,10 @@ from golden.seeded import image, seeded
 from lite_tools import FOLDER
 from src.aecrnet import Dehaze
 from src.checkpoint import describe, load_network, save_checkpoint
-from src.exported import MindirNetwork, write_model, write_sidecar
-from src.images import read_photo, write_photo
+from src.data.images import read_photo, write_photo
+from src.export.lite import rewrite_for_lite20
+from src.export.model import MindirNetwork, write_model, write_sidecar
 from src.inference import Dehazer
-from src.lite import rewrite_for_lite20
 
 FIXED = (64, 80)
 

@@ -15,7 +15,7 @@ from scripts.convert_weights import main
 from src.aecrnet import Dehaze
 from src.checkpoint import describe, load_checkpoint, load_network, save_checkpoint
 from src.errors import InputError, UsageError
-from src.torch_weights import aecrnet_names, read_state, vgg19_names
+from src.export.torch_weights import aecrnet_names, read_state, vgg19_names
 from src.vgg import load_vgg19
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "convert_weights.py"

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 from golden.seeded import image
-from src import haze
-from src.dataset import TrainDataset, open_source, whole_pair
+from src.data import haze
+from src.data.dataset import TrainDataset, open_source, whole_pair
+from src.data.images import write_image
+from src.data.sources import ImageCache, find_scenes, read_depth
 from src.errors import InputError, UsageError
-from src.images import write_image
-from src.sources import ImageCache, find_scenes, read_depth
 
 
 def photo(seed, height=40, width=56):

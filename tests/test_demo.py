@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.demo import demo_pairs
-from src.images import read_image
+from src.data.demo import demo_pairs
+from src.data.images import read_image
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts/demo.py"
 

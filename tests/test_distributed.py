@@ -14,10 +14,11 @@ import pytest
 
 import train
 from distributed import use_small_nets
-from src import build, launch
-from src.device import Ranks
+from src import launch
 from src.errors import UsageError
-from src.rank_processes import first_error
+from src.ranks.device import Ranks
+from src.ranks.processes import first_error
+from src.train import setup
 from training import (
     ENVIRONMENT,
     ROOT,
@@ -231,7 +232,7 @@ def on_two_hosts(folder, plan):
 def test_an_unreadable_image_of_one_rank_ends_all_with_their_progress_saved(tmp_path):
     pairs = write_pairs(tmp_path / "set", 8)
     plan = training(pairs, tmp_path, "run", "--batch_size=1", small=True)
-    data = build.train_dataset(train.config.parse(plan["flags"], train.SECTIONS, ""), Ranks(0, 2))
+    data = setup.train_dataset(train.config.parse(plan["flags"], train.SECTIONS, ""), Ranks(0, 2))
     broken = pairs / f"hazy/{data.batch_names(3, 1)[0]}.png"
     broken.write_bytes(b"no image")
     code, output = run(2, tmp_path, plan)

@@ -11,9 +11,10 @@ import pytest
 
 import eval as script
 from halving import HalvingNetwork
-from src import demo, metrics
+from src import metrics
+from src.data import demo
+from src.data.images import read_image, write_image
 from src.errors import InputError, UsageError
-from src.images import read_image, write_image
 from src.inference import Dehazer
 
 ROOT = Path(__file__).resolve().parent.parent

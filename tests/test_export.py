@@ -14,12 +14,12 @@ import pytest
 
 import eval as eval_script
 import export
-from src import exported, lite
 from src.aecrnet import Dehaze
 from src.checkpoint import describe, save_checkpoint
+from src.data.images import write_image
 from src.errors import InputError, UsageError
-from src.exported import MindirNetwork, read_sidecar
-from src.images import write_image
+from src.export import lite
+from src.export.model import MindirNetwork, read_sidecar, write_sidecar
 from src.inference import SHIPPED_CHECKPOINT, Dehazer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -228,7 +228,7 @@ def test_no_sidecar_is_said_clearly(content, text, copied):
 
 def test_a_model_for_lite_is_no_traceback_in_mindspore(models, tmp_path):
     lite.rewrite_for_lite20(models.open, tmp_path / "open_lite20.mindir")
-    exported.write_sidecar(tmp_path / "open_lite20.mindir", "paper", None)
+    write_sidecar(tmp_path / "open_lite20.mindir", "paper", None)
     model = MindirNetwork(tmp_path / "open_lite20.mindir")
     with pytest.raises(InputError, match="open_lite20.mindir: MindSpore cannot run it at 32x24 "):
         model(np.zeros((1, 3, 24, 32), np.float32))
@@ -238,6 +238,6 @@ def test_a_truncated_model_is_refused_also_where_its_sidecar_fits(copied):
     os.truncate(copied, copied.stat().st_size // 2)
     with pytest.raises(InputError, match="sha256 differs"):
         MindirNetwork(copied)
-    exported.write_sidecar(copied, "gitee", (52, 72))
+    write_sidecar(copied, "gitee", (52, 72))
     with pytest.raises(InputError, match="m.mindir: not a MINDIR"):
         MindirNetwork(copied)

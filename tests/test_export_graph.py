@@ -6,7 +6,7 @@ import pytest
 from golden.seeded import image, seeded
 from src.aecrnet import VALUE_RANGE, Dehaze
 from src.dcn import DeformConv2d
-from src.export_graph import DeformConvGraph, ExportGraph
+from src.export.graph import DeformConvGraph, ExportGraph
 
 FORMS = [("gitee", "exact"), ("gitee", "gitee"), ("paper", "exact")]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src import demo, haze
-from src.images import read_image
+from src.data import demo, haze
+from src.data.images import read_image
 from src.metrics import psnr
 
 
@@ -110,7 +110,7 @@ def test_demo_photos_are_hazy_and_always_the_same():
 
 def test_demo_photos_need_neither_pooch_nor_a_network():
     code = "import sys, socket; sys.modules['pooch'] = None; socket.getaddrinfo = None; " \
-           "from src.demo import demo_pairs; assert len(demo_pairs()) == 5"
+           "from src.data.demo import demo_pairs; assert len(demo_pairs()) == 5"
     subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent.parent, check=True)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from src.data.images import Photo, check_size, image_size, list_images, read_image, read_photo, write_image, write_photo
 from src.errors import InputError
-from src.images import Photo, check_size, image_size, list_images, read_image, read_photo, write_image, write_photo
 
 RAMP = np.dstack([np.tile(np.arange(40, 240, 10), (18, 1))] * 3).astype(np.uint8)  # [18, 20, 3], grey
 COLOUR = np.random.default_rng(0).integers(0, 256, (18, 20, 3)).astype(np.uint8)

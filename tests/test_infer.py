@@ -11,11 +11,11 @@ from PIL import Image
 
 import infer as script
 from halving import HalvingNetwork
+from src.data.images import read_image, read_photo, write_image
 from src.errors import InputError, UsageError
-from src.images import read_image, read_photo, write_image
+from src.infer.plan import VIDEO_EXTENSIONS, plan
 from src.inference import Dehazer
-from src.jobs import VIDEO_EXTENSIONS, plan
-from src.video_file import CODECS
+from src.video.clip import CODECS
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -9,13 +9,14 @@ from mindspore import Tensor
 
 from golden.seeded import image as seeded_image
 from halving import HalvingNetwork
-from src import inference, tiles
+from src import inference
 from src.aecrnet import Dehaze
 from src.checkpoint import describe, load_network, save_checkpoint
+from src.data.images import write_image
 from src.errors import InputError, UsageError
-from src.images import write_image
+from src.infer import tiles
 from src.inference import Dehazer
-from src.runner import NetworkRunner
+from src.network_runner import NetworkRunner
 
 
 def photo(height, width, seed=0):

@@ -8,7 +8,7 @@ from mindspore.train.mind_ir_pb2 import ModelProto
 import lite_tools
 from lite_tools import run_raw
 from src.errors import InputError
-from src.lite import RULES, rewrite_for_lite20
+from src.export.lite import RULES, rewrite_for_lite20
 
 lite = lite_tools.lite  # the fixture
 

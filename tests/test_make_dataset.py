@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from golden.seeded import image
-from src.haze import mirror_and_crop
-from src.images import read_image, write_image
+from src.data.haze import mirror_and_crop
+from src.data.images import read_image, write_image
+from src.data.pairs import find_pairs, load_pair
 from src.metrics import psnr
-from src.pairs import find_pairs, load_pair
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "make_dataset.py"
 

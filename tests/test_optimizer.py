@@ -9,7 +9,7 @@ from mindspore import Parameter, Tensor
 
 from compiled import both_modes, running
 from src.errors import UsageError
-from src.optimizer import Adam, learning_rate
+from src.train.optimizer import Adam, learning_rate
 
 SHAPES = {"a": (4, 3), "b": (5,), "c": ()}
 RATES = [1e-2, 1e-2, 5e-3, 2e-2, 1e-3]

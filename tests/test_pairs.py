@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from src.data.images import write_image
+from src.data.pairs import Pair, find_pairs, load_pair
 from src.errors import InputError, UsageError
-from src.images import write_image
-from src.pairs import Pair, find_pairs, load_pair
 
 
 def touch(root, *names):

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from src.errors import InputError
-from src.report import MAX_BYTES, Report, software_versions
-from src.report_chart import _bins, histogram
-from src.report_html import HEADINGS
+from src.report.chart import _bins, histogram
+from src.report.html import HEADINGS
+from src.report.report import MAX_BYTES, Report, software_versions
 
 NASTY = "<script>alert('x')</script> & \"quotes\" \udcff @@cards@@.png"
 
@@ -201,6 +201,6 @@ def test_versions_name_what_decides_the_result():
 
 
 def test_report_does_not_load_mindspore():
-    code = "import sys, src.report, src.video; sys.exit('mindspore' in sys.modules)"
+    code = "import sys, src.report.report, src.video.dehaze; sys.exit('mindspore' in sys.modules)"
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

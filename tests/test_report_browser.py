@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.report import Report
+from src.report.report import Report
 
 INSTALL = 'apt-get install --no-install-recommends chromium chromium-driver && pip install "selenium>=4.10,<5"'
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

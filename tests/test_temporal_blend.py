@@ -3,7 +3,7 @@ import cv2
 import numpy as np
 import pytest
 
-from src.temporal_blend import TemporalBlend
+from src.video.blend import TemporalBlend
 
 HEIGHT, WIDTH, FRAMES = 96, 128, 24
 

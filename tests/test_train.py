@@ -13,9 +13,13 @@ import pytest
 from PIL import Image
 
 import train
-from src import build, config, device, train_state, training_log
-from src.device import Ranks
+from src import config
 from src.errors import InputError
+from src.ranks import device
+from src.ranks.device import Ranks
+from src.train import setup
+from src.train.log import TrainingLog
+from src.train.state import TrainState
 from training import (
     ENVIRONMENT,
     ROOT,
@@ -138,13 +142,13 @@ def test_accumulated_batches_resume_alike(train_data, small_net, tmp_path):
 
 
 def test_a_signal_before_the_first_step_saves_nothing_and_exits_0(train_data, small_net, tmp_path, monkeypatch, capsys):
-    original = build.train_dataset
+    original = setup.train_dataset
 
     def train_dataset(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
         return original(*arguments)
 
-    monkeypatch.setattr(build, "train_dataset", train_dataset)
+    monkeypatch.setattr(setup, "train_dataset", train_dataset)
     assert train.main(flags(train_data, tmp_path)) == 0
     assert "stopped before the first step, nothing is saved" in capsys.readouterr().out
     assert not list(tmp_path.glob("*.ckpt"))
@@ -162,14 +166,14 @@ def test_a_finished_run_has_nothing_to_resume(train_data, whole_run, small_net, 
 def test_a_signal_saves_the_step_in_hand_and_exits_0(
     train_data, whole_run, small_net, tmp_path, monkeypatch, capfd, number,
 ):
-    original = training_log.TrainingLog.add_step
+    original = TrainingLog.add_step
 
     def add_step(log, step, **values):
         original(log, step, **values)
         if step == 4:
             os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(training_log.TrainingLog, "add_step", add_step)
+    monkeypatch.setattr(TrainingLog, "add_step", add_step)
     before = signal.getsignal(number)
     assert train.main(flags(train_data, tmp_path)) == 0
     assert signal.getsignal(number) is before
@@ -215,7 +219,7 @@ def wait_for(condition, process, seconds=300):
 def test_a_loss_that_is_not_finite_stops_the_run(train_data, small_net, tmp_path):
     train.main(flags(train_data, tmp_path, "--max_steps=3"))
     before = (tmp_path / "run_last.ckpt").read_bytes()
-    batches = build.train_dataset(train.config.parse(flags(train_data, tmp_path), train.SECTIONS, ""), Ranks())
+    batches = setup.train_dataset(train.config.parse(flags(train_data, tmp_path), train.SECTIONS, ""), Ranks())
     names = ", ".join(batches.batch_names(4))
     with pytest.raises(InputError) as error:
         train.main(flags(train_data, tmp_path, "--resume", "--lr=1e30"))
@@ -251,7 +255,7 @@ def test_weights_that_are_not_finite_are_not_saved(train_data, small_net, tmp_pa
 def new_state(folder, ranks=Ranks()):
     options = train.config.parse(flags("x", folder), train.SECTIONS, "")
     net = SmallNet()
-    return train_state.TrainState(build.train_cell(options, net, ranks._replace(size=1)), net, options, 6, ranks)
+    return TrainState(setup.train_cell(options, net, ranks._replace(size=1)), net, options, 6, ranks)
 
 
 def test_best_is_the_best_so_far(tmp_path):
@@ -266,7 +270,7 @@ def test_only_rank_0_writes(train_data, small_net, tmp_path, monkeypatch, capsys
     monkeypatch.setattr(device, "init_device", lambda options: Ranks(rank=1, size=2))
     monkeypatch.setattr(Ranks, "gather", lambda ranks, values: np.array([values, values], np.float64))  # all alike
     monkeypatch.setattr(Ranks, "of_first", lambda ranks, values: values)
-    monkeypatch.setattr(build.nn, "DistributedGradReducer", lambda parameters: None)
+    monkeypatch.setattr(setup.nn, "DistributedGradReducer", lambda parameters: None)
     code = train.main(flags(train_data, tmp_path, "--data_test=Pairs", "--test_images=1", f"--summary_dir={tmp_path}"))
     assert code == 0 and list(tmp_path.iterdir()) == []
     assert capsys.readouterr().out == ""

@@ -10,8 +10,8 @@ from compiled import running
 from golden.seeded import image, seeded
 from src.aecrnet import RGB_MEAN, RGB_STD, Dehaze
 from src.loss import ContrastLoss
-from src.optimizer import Adam
-from src.train_cell import NetWithCRLossCell, TrainOneStepCell
+from src.train.cell import NetWithCRLossCell, TrainOneStepCell
+from src.train.optimizer import Adam
 from src.vgg import Vgg19
 
 REFERENCE_CONSTANTS = ("sub_mean", "add_mean", "mix")  # as its constructor sets them

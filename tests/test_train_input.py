@@ -6,10 +6,10 @@ import sys
 import pytest
 
 import train
-from src import build
 from src.checkpoint import describe, save_checkpoint
-from src.device import Ranks
 from src.errors import InputError, UsageError
+from src.ranks.device import Ranks
+from src.train import setup
 from training import ENVIRONMENT, ROOT, SmallNet, checkpoint, flags
 
 pytest_plugins = "training_fixtures"
@@ -83,7 +83,7 @@ def test_an_unreadable_image_ends_the_run_with_its_progress_saved(train_data, sm
     broken = tmp_path / "set"
     shutil.copytree(train_data, broken)
     options = train.config.parse(flags(broken, tmp_path / "run"), train.SECTIONS, "")
-    name = build.train_dataset(options, Ranks()).batch_names(2)[0]
+    name = setup.train_dataset(options, Ranks()).batch_names(2)[0]
     (broken / f"hazy/{name}.png").write_bytes(b"no image")
     expect_input_error(f"{broken}/hazy/{name}.png", flags(broken, tmp_path / "run"))
     assert checkpoint(tmp_path / "run/run_last.ckpt")[1]["step"] == 2
@@ -91,7 +91,7 @@ def test_an_unreadable_image_ends_the_run_with_its_progress_saved(train_data, sm
 
 def test_random_vgg_weights_are_said_to_mean_nothing(train_data, tmp_path, capsys):
     options = train.config.parse(flags(train_data, tmp_path, "--contra_lambda=0.1", "--vgg_random"), train.SECTIONS, "")
-    assert build.contrast_loss(options).form == "gitee"
+    assert setup.contrast_loss(options).form == "gitee"
     assert "--vgg_random: the contrastive loss of random VGG19 weights means nothing" in capsys.readouterr().out
 
 

@@ -13,16 +13,16 @@ KILLED_IN_STEP_5 = """
 import os, signal, sys
 import mindspore
 import train, training
-from src import training_log
+from src.train.log import TrainingLog
 
-original = training_log.TrainingLog.add_step
+original = TrainingLog.add_step
 
 def add_step(log, step, **values):
     original(log, step, **values)
     if step == 5:
         os.kill(os.getpid(), signal.SIGKILL)
 
-training_log.TrainingLog.add_step = add_step
+TrainingLog.add_step = add_step
 training.use_small_net()
 train.main(training.flags(sys.argv[1], sys.argv[2], "--save_every=2"))
 """
@@ -42,10 +42,10 @@ KILLED_WHILE_SAVING = """
 import os, signal, sys
 import mindspore
 import train, training
-from src import train_state
+from src.train.state import TrainState
 
 train_data, folder, stages = sys.argv[1], sys.argv[2], sys.argv[3:]
-write, replace, save = mindspore.save_checkpoint, os.replace, train_state.TrainState.save_last
+write, replace, save = mindspore.save_checkpoint, os.replace, TrainState.save_last
 
 def kill(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -77,7 +77,7 @@ training.use_small_net()
 for stage in stages:
     child = os.fork()
     if not child:
-        train_state.TrainState.save_last = lambda state: save_last(state, stage)
+        TrainState.save_last = lambda state: save_last(state, stage)
         train.main(training.flags(train_data, folder + "/" + stage, "--save_every=2"))
         os._exit(0)
     assert os.waitpid(child, 0)[1] == signal.SIGKILL, stage
@@ -107,10 +107,10 @@ FULL_DISK = """
 import resource, sys
 import mindspore
 import train, training
-from src import training_log
+from src.train.log import TrainingLog
 
 train_data, folder, first, last = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-original = training_log.TrainingLog.add_step
+original = TrainingLog.add_step
 free = resource.getrlimit(resource.RLIMIT_FSIZE)
 
 def add_step(log, step, **values):
@@ -120,7 +120,7 @@ def add_step(log, step, **values):
         resource.setrlimit(resource.RLIMIT_FSIZE, free)
     original(log, step, **values)
 
-training_log.TrainingLog.add_step = add_step
+TrainingLog.add_step = add_step
 training.use_small_net()
 sys.exit(train.main(training.flags(train_data, folder, "--save_every=2", f"--summary_dir={folder}/events")))
 """

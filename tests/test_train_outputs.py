@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import train
-from src import modelarts, training_log
 from src.errors import InputError, UsageError
+from src.train import log
 from training import ROOT, assert_same_checkpoint, flags, metrics
 
 pytest_plugins = "training_fixtures"
@@ -26,7 +26,7 @@ def test_a_torn_last_row_of_metrics_is_dropped(train_data, whole_run, small_net,
 def test_the_curve_is_smoothed_by_a_running_mean():
     values = list(np.random.RandomState(1).rand(50))
     expected = [np.mean(values[max(0, end - 3):end]) for end in range(1, 51)]
-    np.testing.assert_allclose(training_log._smoothed(values), expected)
+    np.testing.assert_allclose(log._smoothed(values), expected)
 
 
 def test_tensorboard_events_hold_the_rows(train_data, small_net, tmp_path):
@@ -72,7 +72,7 @@ def cloud(train_data, folder, *more):
 def test_modelarts_copies_data_in_and_results_out(train_data, whole_run, small_net, tmp_path, monkeypatch):
     moxing = FakeMoxing(content=tmp_path / "first")
     monkeypatch.setitem(sys.modules, "moxing", moxing)
-    monkeypatch.setattr(modelarts, "LOCAL_DATA", str(train_data))
+    monkeypatch.setattr("src.train.cloud.LOCAL_DATA", str(train_data))
     assert train.main(cloud(train_data, tmp_path / "first", "--max_steps=4")) == 0
     assert moxing.copied == [("obs://data", str(train_data)), (str(tmp_path / "first"), "obs://results")]
     assert train.main(cloud(train_data, tmp_path / "second", "--resume")) == 0
@@ -84,7 +84,7 @@ def test_modelarts_copies_data_in_and_results_out(train_data, whole_run, small_n
 def test_modelarts_keeps_the_results_of_a_run_that_fails(train_data, small_net, tmp_path, monkeypatch):
     moxing = FakeMoxing()
     monkeypatch.setitem(sys.modules, "moxing", moxing)
-    monkeypatch.setattr(modelarts, "LOCAL_DATA", str(train_data))
+    monkeypatch.setattr("src.train.cloud.LOCAL_DATA", str(train_data))
     with pytest.raises(InputError, match="loss"):
         train.main(cloud(train_data, tmp_path, "--lr=1e30"))
     assert moxing.copied[-1] == (str(tmp_path), "obs://results")

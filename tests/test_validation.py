@@ -5,9 +5,9 @@ import pytest
 from mindspore import Tensor
 
 from compiled import running
+from src.data.pairs import find_pairs, load_pair
 from src.metrics import psnr, ssim
-from src.pairs import find_pairs, load_pair
-from src.validation import choose_images, validate
+from src.train.validation import choose_images, validate
 from training import SmallNet, write_pairs
 
 

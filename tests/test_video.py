@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from src import video_file
 from src.errors import InputError, UsageError
-from src.video import dehaze_video, is_video
+from src.video import clip as video_file
+from src.video.dehaze import dehaze_video, is_video
 
 HEIGHT, WIDTH, FRAMES = 48, 64, 12
 

@@ -10,9 +10,9 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from golden.seeded import image, seeded
-from src import build
 from src.checkpoint import load_checkpoint
-from src.images import write_image
+from src.data.images import write_image
+from src.train import setup
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PYTHONUNBUFFERED": "1"}
@@ -53,7 +53,7 @@ class SmallNet(nn.Cell):
 
 def use_small_net(setattr=setattr):
     """Let train.py train a SmallNet, of the arch asked for."""
-    setattr(build, "Dehaze", SmallNet)
+    setattr(setup, "Dehaze", SmallNet)
 
 
 def run_child(code, *arguments, timeout=300):

@@ -25,7 +25,7 @@ struct Image {
   std::size_t pixels() const { return static_cast<std::size_t>(height) * static_cast<std::size_t>(width); }
 };
 
-// Reads a PNG or JPEG, whichever its first bytes say, as src/images.py does: EXIF rotation applied, grey repeated,
+// Reads a PNG or JPEG, whichever its first bytes say, as src/data/images.py does: EXIF rotation applied, grey repeated,
 // 16 bits scaled to 8, CMYK converted. Throws InputError naming the file if it is missing, broken or too large.
 Image ReadImage(const std::string& path);
 

@@ -1,4 +1,4 @@
-// Large images in overlapping tiles with blended seams, as src/tiles.py cuts and blends them.
+// Large images in overlapping tiles with blended seams, as src/infer/tiles.py cuts and blends them.
 #ifndef AECRNET_INC_TILING_H_
 #define AECRNET_INC_TILING_H_
 

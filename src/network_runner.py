@@ -11,8 +11,8 @@ from mindspore import Tensor
 
 from src.aecrnet import VALUE_RANGE
 from src.checkpoint import load_network
-from src.device import select_device
 from src.files import PathLike
+from src.ranks.device import select_device
 
 # (pixels, calls): a shape with as many pixels is compiled from as many calls on (see NetworkRunner)
 WORTH_COMPILING = ((300_000, 1), (50_000, 2), (0, 8))

@@ -11,8 +11,8 @@ import numpy as np
 
 from src.errors import InputError, UsageError, one_line
 from src.files import PathLike, atomic_write
-from src.temporal_blend import TemporalBlend
-from src.video_file import CODECS, Clip, add_sound, probe, read_frames, write_frames
+from src.video.blend import TemporalBlend
+from src.video.clip import CODECS, Clip, add_sound, probe, read_frames, write_frames
 
 Dehaze = Callable[[np.ndarray], np.ndarray]
 Progress = Callable[[int, int], None]
@@ -61,9 +61,9 @@ def dehaze_video(
     appears when it is whole; an interrupted run leaves an older file of that name as it was.
 
     Args:
-        target: its suffix chooses the codec (src.video_file.CODECS). Browsers play .webm only.
+        target: its suffix chooses the codec (src.video.clip.CODECS). Browsers play .webm only.
         dehaze: uint8 RGB[h, w, 3] -> uint8 RGB[h, w, 3], called once a frame, in order.
-        blend: share of the past in [0, 1) for src.temporal_blend.TemporalBlend; 0 for none.
+        blend: share of the past in [0, 1) for src.video.blend.TemporalBlend; 0 for none.
         progress: called with (frames done, frames in all) after each frame.
 
     Raises:

@@ -7,9 +7,9 @@ import numpy as np
 from mindspore import Tensor
 
 from src.aecrnet import VALUE_RANGE, Dehaze
-from src.device import Ranks
+from src.data.pairs import Pair, load_pair
 from src.metrics import psnr, ssim
-from src.pairs import Pair, load_pair
+from src.ranks.device import Ranks
 
 GOLDEN_RATIO = 0.618034  # its multiples modulo 1 are spread evenly
 

@@ -8,12 +8,12 @@ import numpy as np
 from mindspore import Tensor, float32
 from tqdm import tqdm
 
-from src.dataset import Arrays, TrainDataset
-from src.device import Ranks
+from src.data.dataset import Arrays, TrainDataset
 from src.errors import InputError, UserError
-from src.train_cell import TrainOneStepCell
-from src.train_state import TrainState
-from src.training_log import TimedBatches
+from src.ranks.device import Ranks
+from src.train.cell import TrainOneStepCell
+from src.train.log import TimedBatches
+from src.train.state import TrainState
 
 
 def optimizer_step(options: SimpleNamespace, cell: TrainOneStepCell, batches: TimedBatches, rate: float,

@@ -8,9 +8,9 @@ from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional
 
 import numpy as np
 
+from src.data.images import image_size
 from src.errors import UserError
 from src.files import PathLike
-from src.images import image_size
 from src.inference import Dehazer
 
 READERS = 2  # threads

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import hashlib
 import json
 import math
 import sys
@@ -89,11 +88,6 @@ def peak_memory_mb() -> float:
         return round(int(peak.split()[1]) / 2**10, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kB on Linux, bytes on macOS
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
-
-
-def sha256(path: PathLike) -> str:
-    """Hash of a file, to know a checkpoint again."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 @contextlib.contextmanager

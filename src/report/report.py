@@ -12,7 +12,7 @@ from PIL import Image
 
 from src.errors import InputError, one_line
 from src.files import PathLike, atomic_write
-from src.report_html import Entry, page
+from src.report.html import Entry, page
 
 MAX_BYTES = 50_000_000  # of the whole file, as long as `expected` is right
 PAGE_BYTES, ENTRY_BYTES = 60_000, 4_000  # of it style, script and header; markup of one entry
@@ -50,7 +50,7 @@ class Report:
 
         Args:
             hazy, dehazed, clear: uint8 RGB[h, w, 3] of one size; clear (the ground truth) may be missing.
-            scores: by name, in the order of the table's columns. src.report_html.HEADINGS knows
+            scores: by name, in the order of the table's columns. src.report.html.HEADINGS knows
                 psnr_hazy, psnr, ssim_hazy, ssim ...; others keep their name. `psnr` and `psnr_hazy`
                 together give the gain. May be infinite or NaN.
 

@@ -10,7 +10,7 @@ STOP_RANK = signal.SIGUSR1
 class StopSignals:
     """As a context, turns SIGINT and SIGTERM into a request to stop after the step in hand.
 
-    In a rank of a distributed run, STOP_RANK alone, which src.rank_processes sends: with SIGTERM, MindSpore ends a
+    In a rank of a distributed run, STOP_RANK alone, which src.ranks.processes sends: with SIGTERM, MindSpore ends a
     rank that waits in vain for others that are gone, and its data pipeline answers SIGINT with SIGTERM.
     """
 

@@ -12,16 +12,16 @@ from mindspore import amp, nn
 
 from src.aecrnet import VALUE_RANGE, Dehaze
 from src.checkpoint import REFERENCE, load_checkpoint, load_into, network_weights
-from src.dataset import Pair, TrainDataset, find_pairs, open_source
-from src.demo import write_demo_set
-from src.device import Ranks
+from src.data.dataset import Pair, TrainDataset, find_pairs, open_source
+from src.data.demo import write_demo_set
 from src.errors import InputError, UsageError
 from src.fast_deconv import FastDeconv
 from src.loss import ContrastLoss
-from src.optimizer import Adam
-from src.train_cell import NetWithCRLossCell, TrainOneStepCell
-from src.train_state import TrainState
-from src.validation import choose_images
+from src.ranks.device import Ranks
+from src.train.cell import NetWithCRLossCell, TrainOneStepCell
+from src.train.optimizer import Adam
+from src.train.state import TrainState
+from src.train.validation import choose_images
 from src.vgg import load_vgg19, random_vgg19
 
 DEMO_FOLDER = Path("output/demo_data")

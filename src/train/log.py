@@ -35,7 +35,7 @@ class TrainingLog:
         self._rows = [row for row in _read(self._csv) if int(row["step"]) <= step] if step else []
         self._events = None
         if enabled and options.summary_dir:
-            from src.tensorboard import EventFile
+            from src.train.events import EventFile
 
             self._events = EventFile(options.summary_dir, step + 1 if step else 0)
         self._on_disk = False  # whether metrics.csv holds all rows

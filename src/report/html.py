@@ -9,9 +9,9 @@ from html import escape
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
 
-from src.report_chart import histogram, signed
+from src.report.chart import histogram, signed
 
-FOLDER = Path(__file__).with_name("report_page")
+FOLDER = Path(__file__).with_name("page")
 HEADINGS = {"psnr_hazy": "PSNR hazy", "psnr": "PSNR", "psnr_gain": "PSNR gain",
             "ssim_hazy": "SSIM hazy", "ssim": "SSIM",
             "psnr_y_hazy": "PSNR hazy (Y)", "psnr_y": "PSNR (Y)", "ssim_y_hazy": "SSIM hazy (Y)", "ssim_y": "SSIM (Y)"}

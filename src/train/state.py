@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from src.aecrnet import Dehaze
 from src.checkpoint import describe, load_checkpoint, network_weights, save_checkpoint
-from src.device import Ranks
 from src.errors import InputError, UsageError, one_line
-from src.train_cell import TrainOneStepCell
+from src.ranks.device import Ranks
+from src.train.cell import TrainOneStepCell
 
 # Options that decide the sequence of updates: another value would not continue the same run.
 FIXED = ("arch", "dcn_sampling", "seed", "batch_size", "accumulate", "patch_size", "data_train")

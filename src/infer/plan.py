@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
+from src.data.images import EXTENSIONS
 from src.errors import InputError, UsageError
 from src.files import make_output_folder
-from src.images import EXTENSIONS
 
-VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm")  # as src.video_file.CODECS, which imports OpenCV
+VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm")  # as src.video.clip.CODECS, which imports OpenCV
 WILDCARDS = "*?["
 
 

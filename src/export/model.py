@@ -11,11 +11,10 @@ from mindspore import Tensor, nn
 from mindspore import dtype as mstype
 
 from src.aecrnet import MULTIPLE, RGB_MEAN, VALUE_RANGE, Dehaze
-from src.device import select_device
 from src.errors import InputError, one_line
-from src.export_graph import ExportGraph
-from src.files import PathLike, atomic_write
-from src.scores import sha256
+from src.export.graph import ExportGraph
+from src.files import PathLike, atomic_write, sha256
+from src.ranks.device import select_device
 
 INPUT_NAME = "x"
 SIDECAR_KEYS = {"format", "arch", "input_name", "layout", "dtype", "shape", "range", "mean", "clip", "multiple_of",
@@ -103,7 +102,7 @@ def _fault(facts: Dict[str, Any]) -> str:
 class MindirNetwork:
     """A MINDIR as the network of a `src.inference.Dehazer`.
 
-    Attributes: path, description, value_range as in src.runner.NetworkRunner; size: the height and width
+    Attributes: path, description, value_range as in src.network_runner.NetworkRunner; size: the height and width
         that it takes, None where these are open.
     Raises: InputError if the model or its sidecar cannot be read.
     """

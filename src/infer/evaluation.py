@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Dict, List, Tuple
 import numpy as np
 from tqdm import tqdm
 
+from src.data.images import read_image, write_image
+from src.data.pairs import Pair, match_sizes
 from src.errors import UserError, one_line
-from src.files import make_output_folder
-from src.images import read_image, write_image
+from src.files import make_output_folder, sha256
+from src.infer.pipeline import dehaze_all, sort_by_size
+from src.infer.scores import PROTOCOL, means, peak_memory_mb, score, table, write_summary, write_table
 from src.inference import Dehazer
-from src.pairs import Pair, match_sizes
-from src.pipeline import dehaze_all, sort_by_size
-from src.report import Report, software_versions
-from src.scores import PROTOCOL, means, peak_memory_mb, score, sha256, table, write_summary, write_table
+from src.report.report import Report, software_versions
 
 if TYPE_CHECKING:  # imports MindSpore, which takes seconds
-    from src.device import Ranks
+    from src.ranks.device import Ranks
 
 REPORTED = ("psnr_hazy", "psnr", "ssim_hazy", "ssim")
 

@@ -8,7 +8,7 @@ from mindspore import dtype as mstype
 
 from src.aecrnet import Dehaze
 from src.loss import ContrastLoss
-from src.optimizer import Adam
+from src.train.optimizer import Adam
 
 
 class NetWithCRLossCell(nn.Cell):

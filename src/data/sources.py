@@ -16,9 +16,7 @@ from typing import Callable, Dict, List, Sequence, Tuple, Union
 import numpy as np
 from PIL import Image
 
-from src.errors import InputError, UsageError, one_line
-from src.files import PathLike
-from src.haze import (
+from src.data.haze import (
     ITS_AIRLIGHT,
     ITS_BETA,
     RESIDE_BORDER,
@@ -29,8 +27,10 @@ from src.haze import (
     synthetic_depth,
     transmission,
 )
-from src.images import read_image
-from src.pairs import PAIR_LAYOUTS, Pair, data_folder, find_pairs, images_in, match_sizes, subfolder
+from src.data.images import read_image
+from src.data.pairs import PAIR_LAYOUTS, Pair, data_folder, find_pairs, images_in, match_sizes, subfolder
+from src.errors import InputError, UsageError, one_line
+from src.files import PathLike
 
 TRAIN_LAYOUTS = PAIR_LAYOUTS + ("Depth", "Photos")
 Window = Tuple[int, int, int, int]
