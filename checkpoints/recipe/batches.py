@@ -1,0 +1,158 @@
+"""NYU photos with depth, and endless random batches of them, hazed anew each time."""
+from __future__ import annotations
+
+import queue
+import threading
+from typing import List, NamedTuple, Sequence, Tuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from checkpoints.recipe.haze_variety import varied_haze
+from src.data.haze import RESIDE_BORDER, SOTS_AIRLIGHT, SOTS_BETAS, add_haze, synthetic_depth, transmission
+from src.data.images import list_images, read_image
+from src.data.sources import find_scenes, read_depth
+from src.errors import InputError, UsageError
+
+TRAIN, VALIDATION = (0, 1348), (1349, 1398)  # photo numbers; 1399..1448 are the scenes of SOTS and are never read
+ITS_BETA_RANGE, ITS_AIRLIGHT_RANGE, BRIGHT_RANGE = (0.6, 1.8), (0.7, 1.0), (0.95, 1.0)
+AHEAD = 6  # batches made before they are asked for
+
+
+class Photo(NamedTuple):
+    """A clear photo, uint8[h, w, 3], with its depth as a share of its largest depth, float16[h, w]."""
+
+    name: str
+    clear: np.ndarray
+    depth: np.ndarray
+
+
+class Crops(NamedTuple):
+    """One kind of batch: its share of the steps, the scale of the photos, the side in pixels, the number of crops."""
+
+    share: float
+    scale: float
+    side: int
+    count: int
+
+
+class Batch(NamedTuple):
+    hazy: Tensor  # float32[n, 3, side, side] in 0..1
+    clear: Tensor
+    names: List[str]
+
+
+def parse_plan(text: str) -> List[Crops]:
+    """`share:scale:side:count,...`. Raises: UsageError if it is written otherwise or a side is no multiple of 4."""
+    try:
+        plan = [Crops(*(kind(value) for kind, value in zip((float, float, int, int), entry.split(":"), strict=True)))
+                for entry in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--plan {text}: must be share:scale:side:count, more of them after commas") from None
+    for crops in plan:
+        if not (crops.share > 0 and 0 < crops.scale <= 1 and crops.side % 4 == 0 < crops.side and crops.count > 0):
+            raise UsageError(f"--plan {text}: shares and counts above 0, scales up to 1, sides multiples of 4")
+    return plan
+
+
+def load_scenes(folder: str, numbers: Tuple[int, int]) -> List[Photo]:
+    """The NYU photos numbered from `numbers[0]` to `numbers[1]`, without the border that RESIDE cuts off.
+
+    Raises: InputError naming a file that is missing, damaged, or has a depth map of another shape.
+    """
+    inside = (slice(RESIDE_BORDER, -RESIDE_BORDER),) * 2
+    photos = []
+    for image, depth_map in find_scenes(folder, *numbers):
+        clear, depth = read_image(image), read_depth(depth_map).astype(np.float32)
+        if clear.shape[0] * depth.shape[1] != clear.shape[1] * depth.shape[0]:
+            raise InputError(f"{depth_map}: depth map of {depth.shape[1]}x{depth.shape[0]} px for a photo of "
+                             f"{clear.shape[1]}x{clear.shape[0]} px")
+        if depth.shape != clear.shape[:2]:  # packed small for the way to another machine
+            depth = cv2.resize(depth, clear.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        photos.append(Photo(image.name, np.ascontiguousarray(clear[inside]),
+                            (depth / depth.max()).astype(np.float16)[inside]))
+    return photos
+
+
+def load_outdoors(folder: str, longest: int = 1400) -> List[Photo]:
+    """Photos without depth maps, at most `longest` pixels on a side; each gets one smooth invented depth."""
+    photos = []
+    for number, path in enumerate(list_images(folder)):
+        clear = read_image(path)
+        factor = min(1.0, longest / max(clear.shape))
+        clear = cv2.resize(clear, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        depth = synthetic_depth(*clear.shape[:2], np.random.default_rng(number))
+        photos.append(Photo(path.name, clear, depth.astype(np.float16)))
+    return photos
+
+
+def validation_pair(photo: Photo, level: int) -> Tuple[np.ndarray, np.ndarray]:
+    """The whole photo (hazy, clear), uint8[h, w, 3], with the haze that SOTS has at `level` (0 to 9)."""
+    through = transmission(photo.depth.astype(np.float32), SOTS_BETAS[level], max_depth=1.0)
+    return add_haze(photo.clear, through, SOTS_AIRLIGHT), photo.clear
+
+
+def as_tensor(images: Sequence[np.ndarray]) -> Tensor:
+    """uint8 or float32[h, w, 3] each -> float32[n, 3, h, w] in 0..1, channels last."""
+    stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    return stacked.float() / 255 if stacked.dtype == torch.uint8 else stacked
+
+
+class Batches:
+    """Batches of a plan, made by threads.
+
+    Args:
+        bright: share of crops with an airlight of 0.95 to 1, as the test set's; the others have 0.7 to 1, as ITS.
+        variety: share of crops with the haze of `haze_variety.py`.
+        outdoors: photos that are taken for a quarter of the crops with varied haze.
+    """
+
+    def __init__(self, photos: Sequence[Photo], plan: Sequence[Crops], bright: float, variety: float,
+                 outdoors: Sequence[Photo], seed: int, threads: int):
+        self.photos, self.plan, self.bright = photos, plan, bright
+        self.variety, self.outdoors = variety, outdoors
+        self._queue: queue.Queue = queue.Queue(AHEAD)
+        for number in range(threads):
+            threading.Thread(target=self._fill, args=(np.random.default_rng([seed, number]),), daemon=True).start()
+
+    def next(self) -> Batch:
+        """Raises: whatever went wrong in the thread that made the batch."""
+        made = self._queue.get()
+        if isinstance(made, Exception):
+            raise made
+        return made
+
+    def _fill(self, rng: np.random.Generator) -> None:
+        shares = np.array([crops.share for crops in self.plan])
+        try:
+            while True:
+                crops = self.plan[rng.choice(len(shares), p=shares / shares.sum())]
+                hazy, clear, names = zip(*(self._crop(rng, crops) for _ in range(crops.count)))
+                self._queue.put(Batch(as_tensor(hazy), as_tensor(clear), list(names)))
+        except Exception as error:
+            self._queue.put(error)
+
+    def _crop(self, rng: np.random.Generator, crops: Crops) -> Tuple[np.ndarray, np.ndarray, str]:
+        is_varied = rng.random() < self.variety
+        outdoors = is_varied and self.outdoors and rng.random() < 0.25
+        photos = self.outdoors if outdoors else self.photos
+        photo = photos[rng.integers(len(photos))]
+        side = min(round(crops.side / crops.scale), *photo.depth.shape)
+        top, left = (rng.integers(size - side + 1) for size in photo.depth.shape)
+        window = slice(top, top + side), slice(left, left + side)
+        clear, depth = photo.clear[window], photo.depth[window].astype(np.float32)
+        if side != crops.side:
+            clear, depth = (cv2.resize(image, (crops.side,) * 2, interpolation=cv2.INTER_AREA)
+                            for image in (clear, depth))
+        if rng.random() < 0.5:
+            clear, depth = clear[:, ::-1], depth[:, ::-1]
+        hazy, clear = varied_haze(clear, depth, rng) if is_varied else self._reside_haze(clear, depth, rng)
+        return hazy, clear, photo.name
+
+    def _reside_haze(self, clear: np.ndarray, depth: np.ndarray, rng: np.random.Generator
+                     ) -> Tuple[np.ndarray, np.ndarray]:
+        airlight = rng.uniform(*(BRIGHT_RANGE if rng.random() < self.bright else ITS_AIRLIGHT_RANGE))
+        through = transmission(depth, rng.uniform(*ITS_BETA_RANGE), max_depth=1.0)
+        return add_haze(np.ascontiguousarray(clear), through, airlight), np.ascontiguousarray(clear)

@@ -1,0 +1,209 @@
+"""AECR-Net in the authors' form (`--arch paper`) for PyTorch, in bfloat16 on CPU and CUDA.
+
+Parameters carry the authors' names, so `scripts/convert_weights.py aecrnet` reads what is trained here.
+"""
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Optional
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+PASSES = 6  # through the shared block
+_compiled: Optional[ModuleType] = None
+
+
+def compiled() -> ModuleType:
+    """The C++ code of `deform_im2col.cpp`, compiled on first use (needs g++ and ninja)."""
+    global _compiled
+    if _compiled is None:
+        from torch.utils.cpp_extension import load
+
+        flags = ["-O3", "-march=native", "-ffast-math", "-fno-finite-math-only", "-fopenmp"]
+        _compiled = load("deform_im2col", [str(Path(__file__).with_name("deform_im2col.cpp"))], extra_cflags=flags)
+    return _compiled
+
+
+class DeformPatches(torch.autograd.Function):
+    """The patches that a 3x3 modulated deformable convolution multiplies, on CPU.
+
+    x[n, h, w, c], offset[n, h, w, 18] as (dy, dx) for each tap, mask[n, h, w, 9] -> [n * h * w, 9 * c]. Samples
+    outside x read 0.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, offset: Tensor, mask: Tensor) -> Tensor:
+        ctx.save_for_backward(x, offset, mask)
+        return compiled().im2col(x, offset, mask)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        x, offset, mask = ctx.saved_tensors
+        grad_x, grad_offset, grad_mask = compiled().im2col_grad(x, offset, mask, grad.contiguous().to(x.dtype))
+        return grad_x.to(x.dtype), grad_offset, grad_mask
+
+
+class DCN(nn.Module):
+    """DCN_v2, 3x3: offsets and mask come from one convolution of the input, which starts at zero."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.weight = nn.Parameter(nn.Conv2d(in_channels, out_channels, 3).weight.data)
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.conv_offset_mask = nn.Conv2d(in_channels, 27, 3, padding=1)
+        nn.init.zeros_(self.conv_offset_mask.weight)
+        nn.init.zeros_(self.conv_offset_mask.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.conv_offset_mask(x).float()  # positions in bfloat16 would be off by half a pixel at 128
+        if x.is_cuda:
+            from torchvision.ops import deform_conv2d
+
+            with torch.autocast("cuda", enabled=False):
+                return deform_conv2d(x.float(), out[:, :18], self.weight, self.bias, padding=1,
+                                     mask=torch.sigmoid(out[:, 18:]))
+        n, c, h, w = x.shape
+        out = out.permute(0, 2, 3, 1)
+        patches = DeformPatches.apply(x.permute(0, 2, 3, 1).contiguous(), out[..., :18].contiguous(),
+                                      torch.sigmoid(out[..., 18:]).contiguous())
+        weight = self.weight.permute(2, 3, 1, 0).reshape(9 * c, -1)
+        result = torch.addmm(self.bias.to(patches.dtype), patches, weight.to(patches.dtype))
+        return result.view(n, h, w, -1).permute(0, 3, 1, 2)
+
+
+class FastDeconv(nn.Module):
+    """A 3x3 convolution of whitened patches with the stored statistics, as `train.py --freeze_deconv` uses them."""
+
+    def __init__(self):
+        super().__init__()
+        like = nn.Conv2d(3, 3, 3)
+        self.weight, self.bias = nn.Parameter(like.weight.data), nn.Parameter(like.bias.data)
+        self.register_buffer("running_mean", torch.zeros(27))
+        self.register_buffer("running_deconv", torch.eye(27))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight.reshape(3, 27) @ self.running_deconv
+        bias = self.bias - weight @ self.running_mean
+        return F.conv2d(x, weight.view_as(self.weight), bias, padding=1)
+
+
+class ShallowConv(nn.Conv2d):
+    """A large convolution from few channels: the rows of its kernel become channels, which fill the vector units.
+
+    Exact, and 0.56 of the time of `nn.Conv2d` (3 to 64 channels, 7x7, float32, with gradients).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, out_height = self.kernel_size[0], x.shape[2] - self.kernel_size[0] + 1
+        shifted = torch.cat([x[:, :, row:row + out_height] for row in range(rows)], 1)
+        weight = self.weight.permute(0, 2, 1, 3).reshape(self.out_channels, -1, 1, self.kernel_size[1])
+        return F.conv2d(shifted, weight, self.bias)
+
+
+class WideConv(nn.Conv2d):
+    """A large convolution to few channels, summed from one-row kernels, as `WideConv` in src/layers.py.
+
+    Exact, and 0.43 of the time of `nn.Conv2d` (64 to 3 channels, 7x7, float32, with gradients).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int):
+        super().__init__(in_channels, out_channels, kernel_size)
+        ones = torch.zeros(out_channels, kernel_size, out_channels, kernel_size, 1)
+        for row in range(kernel_size):
+            ones[:, row, :, row, 0] = torch.eye(out_channels)
+        self.register_buffer("ones", ones.reshape(out_channels, -1, kernel_size, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight.permute(2, 0, 1, 3).reshape(-1, self.in_channels, 1, self.kernel_size[1])
+        return F.conv2d(F.conv2d(x, weight), self.ones, self.bias)
+
+
+class CALayer(nn.Module):
+    def __init__(self, channel: int):
+        super().__init__()
+        self.ca = nn.Sequential(nn.Conv2d(channel, channel // 8, 1), nn.ReLU(), nn.Conv2d(channel // 8, channel, 1),
+                                nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.mean((2, 3), keepdim=True, dtype=torch.float32)
+        return x * self.ca(mean.to(x.dtype))
+
+
+class PALayer(nn.Module):
+    def __init__(self, channel: int):
+        super().__init__()
+        self.pa = nn.Sequential(nn.Conv2d(channel, channel // 8, 1), nn.ReLU(), nn.Conv2d(channel // 8, 1, 1),
+                                nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.pa(x)
+
+
+class DehazeBlock(nn.Module):
+    def __init__(self, dim: int):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(dim, dim, 3, padding=1), nn.Conv2d(dim, dim, 3, padding=1)
+        self.calayer, self.palayer = CALayer(dim), PALayer(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        res = self.conv2(torch.relu(self.conv1(x)) + x)
+        return self.palayer(self.calayer(res)) + x
+
+
+class DCNBlock(nn.Module):
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.dcn = DCN(in_channels, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dcn(x)
+
+
+class Mix(nn.Module):
+    """Adaptive mixup: sigmoid(w) * a + (1 - sigmoid(w)) * b."""
+
+    def __init__(self, m: float):
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor([m]))
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        factor = torch.sigmoid(self.w).to(a.dtype)
+        return a * factor + b * (1 - factor)
+
+
+class Dehaze(nn.Module):
+    """hazy float32[n, 3, h, w] in 0..1, sides multiples of 4 -> restored, the same.
+
+    Args:
+        amp: bfloat16 in all layers but the first two and the last one, which are slower in it on CPU. Parameters,
+            sampling positions and channel means stay float32.
+    """
+
+    def __init__(self, ngf: int = 64, amp: bool = True):
+        super().__init__()
+        self.amp = amp
+        self.deconv = FastDeconv()
+        self.down1 = nn.Sequential(nn.ReflectionPad2d(3), ShallowConv(3, ngf, 7), nn.ReLU())
+        self.down2 = nn.Sequential(nn.Conv2d(ngf, ngf * 2, 3, 2, 1), nn.ReLU())
+        self.down3 = nn.Sequential(nn.Conv2d(ngf * 2, ngf * 4, 3, 2, 1), nn.ReLU())
+        self.block = DehazeBlock(ngf * 4)
+        self.up1 = nn.Sequential(nn.ConvTranspose2d(ngf * 4, ngf * 2, 3, 2, 1, 1), nn.ReLU())
+        self.up2 = nn.Sequential(nn.ConvTranspose2d(ngf * 2, ngf, 3, 2, 1, 1), nn.ReLU())
+        self.up3 = nn.Sequential(nn.ReflectionPad2d(3), WideConv(ngf, 3, 7), nn.Tanh())
+        self.dcn_block = DCNBlock(ngf * 4, ngf * 4)
+        self.mix1, self.mix2 = Mix(-1.0), Mix(-0.6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.down1(self.deconv(x))
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.amp):
+            down2 = self.down2(x)
+            down3 = features = self.down3(down2)
+            for _ in range(PASSES):
+                features = self.block(features)
+            features = self.dcn_block(self.dcn_block(features)).to(down3.dtype)
+            up1 = self.up1(self.mix1(down3, features))
+            up2 = self.up2(self.mix2(down2, up1))
+        return self.up3(up2.float())

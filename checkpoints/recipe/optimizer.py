@@ -1,0 +1,71 @@
+"""Muon on the large 3x3 filters, Adam on everything else, with factors on the learning rate."""
+from __future__ import annotations
+
+from typing import Any, Dict, List, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from checkpoints.recipe.network import Dehaze
+
+# Offsets learn slowly (Dai et al. 2017). The gradient of the shared block is the sum of six.
+FACTORS = {"dcn_block.dcn.conv_offset_mask.": 0.1, "block.": 0.5}
+
+
+def factor_of(name: str) -> float:
+    """Factor on the learning rate of a parameter."""
+    return next((factor for start, factor in FACTORS.items() if name.startswith(start)), 1.0)
+
+
+def is_filter(name: str, parameter: Tensor) -> bool:
+    """Whether Muon may update it: a 3x3 filter of the encoder, trunk or decoder, not the whitening layer's or the
+    offsets'."""
+    return parameter.ndim == 4 and parameter.shape[-1] == 3 and not name.startswith(("deconv", "dcn_block.dcn.conv_"))
+
+
+class Optimizer:
+    """The optimizers of the network's parameters.
+
+    Args:
+        muon: factor on the learning rate of the parameters that Muon updates; 0 leaves them to Adam. Its updates have
+            the size of Adam's (Liu et al. 2025), so a factor of 1 or 2 suits.
+    """
+
+    def __init__(self, net: Dehaze, muon: float):
+        own: Dict[float, List[Tensor]] = {}
+        filters: Dict[float, List[Tensor]] = {}
+        self._views: List[Tuple[nn.Parameter, nn.Parameter]] = []
+        for name, parameter in net.named_parameters():
+            if muon and is_filter(name, parameter):
+                view = nn.Parameter(_as_matrix(parameter.detach()))
+                self._views.append((view, parameter))
+                filters.setdefault(muon * factor_of(name), []).append(view)
+            else:
+                own.setdefault(factor_of(name), []).append(parameter)
+        self.optimizers: List[torch.optim.Optimizer] = [torch.optim.Adam(_groups(own))]
+        if filters:
+            self.optimizers.append(torch.optim.Muon(_groups(filters), weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
+
+    def step(self, learning_rate: float) -> None:
+        for view, parameter in self._views:
+            view.grad = _as_matrix(parameter.grad)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * group["factor"]
+            optimizer.step()
+
+    def state_dict(self) -> List[Dict[str, Any]]:
+        return [optimizer.state_dict() for optimizer in self.optimizers]
+
+    def load_state_dict(self, states: List[Dict[str, Any]]) -> None:
+        for optimizer, state in zip(self.optimizers, states, strict=True):
+            optimizer.load_state_dict(state)
+
+
+def _groups(by_factor: Dict[float, List[Tensor]]) -> List[Dict[str, Any]]:
+    return [{"params": parameters, "factor": factor} for factor, parameters in by_factor.items()]
+
+
+def _as_matrix(x: Tensor) -> Tensor:
+    """x[a, b, 3, 3] -> [a, 9 * b], without a copy where x is in channels-last order, as the parameters are."""
+    return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1)

@@ -1,0 +1,252 @@
+"""Train AECR-Net on NYU photos with depth, hazed on the fly by RESIDE's recipe; on CPU in bfloat16, or on CUDA.
+
+    python -m checkpoints.recipe.train --data NYU --out RUN --hours 2.5 --init start.pth
+    python -m checkpoints.recipe.train --data NYU --out RUN --hours 2.5 --resume
+
+--out gets ema.pth (weights for `scripts/convert_weights.py aecrnet`), state.pt (all that --resume needs) and log.csv.
+SIGTERM and Ctrl-C save and stop. Hours are processor time over threads, so a pause or another job does not count.
+"""
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from checkpoints.recipe.batches import (
+    TRAIN,
+    VALIDATION,
+    Batch,
+    Batches,
+    Photo,
+    as_tensor,
+    load_outdoors,
+    load_scenes,
+    parse_plan,
+    validation_pair,
+)
+from checkpoints.recipe.health import silent_channels, trunk_state
+from checkpoints.recipe.network import Dehaze
+from checkpoints.recipe.optimizer import Optimizer
+from src import errors
+from src.config import Parser
+from src.errors import InputError, UsageError, one_line
+from src.export.torch_weights import check, read_state
+from src.files import atomic_write, make_output_folder
+from src.ranks.signals import StopSignals
+
+COLUMNS = ("step", "minutes", "crops", "l1", "psnr", "silent", "lr", "gain", "offset", "norm")
+CROP = 240 * 240  # pixels of the crops that are counted: the paper's
+
+
+def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--data", required=True, help="folder with images/K.jpg and depths/K.png")
+    add("--out", required=True, help="folder of the run")
+    add("--hours", type=float, required=True, help="length of the run, resumptions included")
+    add("--init", default="", help="weights to start from (.pth, the authors' names); empty: random weights")
+    add("--resume", action="store_true", help="go on from state.pt in --out")
+    add("--lr", type=float, default=3e-4, help="learning rate at its highest (default: 3e-4)")
+    add("--warmup", type=int, default=100, help="steps in which it rises (default: 100)")
+    add("--cooldown", type=float, default=0.3, help="share of the hours at whose end it has fallen to 0 (default: 0.3)")
+    add("--muon", type=float, default=0.0, help="factor on the rate of the filters that Muon updates; 0: Adam for all")
+    add("--clip", type=float, default=0.5, help="gradients are scaled down to this norm (default: 0.5)")
+    add("--ema", type=float, default=0.998, help="decay of the running average of the weights (default: 0.998)")
+    add("--pooled", type=float, default=0.5, help="weight of L1 of the means over 8 and 32 pixels (default: 0.5)")
+    add("--fft", type=float, default=0.0, help="weight of L1 of the Fourier transforms (default: 0)")
+    add("--plan", default="0.35:1.0:192:3,0.35:0.5:192:3,0.3:0.3:128:6",
+        help="batches, as share:scale of the photo:side in pixels:crops,... (default: %(default)s)")
+    add("--bright", type=float, default=0.5, help="share of crops with airlight 0.95 to 1 (default: 0.5)")
+    add("--variety", type=float, default=0.0, help="share of crops with other haze than RESIDE's (default: 0)")
+    add("--outdoors", default="", help="folder of outdoor photos, for a quarter of the crops of --variety")
+    add("--validate_minutes", type=float, default=20, help="between validations (default: 20)")
+    add("--validation_images", type=int, default=25, help="of 50 whole photos (default: 25)")
+    add("--device", choices=("cpu", "cuda"), default="cpu")
+    add("--threads", type=int, default=2, help="for the network (default: 2)")
+    add("--loaders", type=int, default=1, help="threads that make batches (default: 1)")
+    add("--seed", type=int, default=0)
+    add("--max_steps", type=int, default=0, help="stop after this many steps all told; 0: at the end of the hours")
+    options = SimpleNamespace(**vars(parser.parse_args(argv)))
+    for name in ("hours", "lr", "clip"):
+        if not 0 < getattr(options, name) < math.inf:
+            raise UsageError(f"--{name} {getattr(options, name)}: must be above 0")
+    for name in ("cooldown", "bright", "variety", "ema"):
+        if not 0 <= getattr(options, name) <= 1:
+            raise UsageError(f"--{name} {getattr(options, name)}: must be from 0 to 1")
+    for name in ("threads", "loaders"):
+        if getattr(options, name) < 1:
+            raise UsageError(f"--{name} {getattr(options, name)}: must be at least 1")
+    if not 1 <= options.validation_images <= 50:
+        raise UsageError(f"--validation_images {options.validation_images}: must be from 1 to 50")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: PyTorch finds no such device here")
+    options.plan = parse_plan(options.plan)
+    return options
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    options = parse(argv)
+    out = make_output_folder(options.out, "--out")
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    with StopSignals() as stop:
+        training = Training(options, out)
+        photos = load_scenes(options.data, TRAIN)
+        outdoors = load_outdoors(options.outdoors) if options.outdoors else []
+        validation = load_scenes(options.data, VALIDATION)[::50 // options.validation_images]
+        batches = Batches(photos, options.plan, options.bright, options.variety, outdoors,
+                          options.seed + training.step, options.loaders)
+        kept = validated = time.monotonic()
+        while not (training.is_over() or stop.requested):
+            training.learn_from(batches.next())
+            if time.monotonic() - kept > 300:
+                training.keep()
+                kept = time.monotonic()
+            if time.monotonic() - validated > options.validate_minutes * 60:
+                training.log(*validate(training.ema, validation))
+                validated = time.monotonic()
+            elif training.step % 50 == 0:
+                training.log()
+        training.keep()
+        if not stop.requested:
+            training.log(*validate(training.ema, validation))
+    return 0
+
+
+class Training:
+    """Network, running average, optimizer and clock of a run."""
+
+    def __init__(self, options: SimpleNamespace, out: Path):
+        self.options, self.out = options, out
+        self.net, self.ema = (Dehaze().to(options.device).to(memory_format=torch.channels_last) for _ in range(2))
+        if options.init:
+            self.net.load_state_dict(start_weights(options.init, self.net))
+        self.ema.load_state_dict(self.net.state_dict())
+        self.optimizer = Optimizer(self.net, options.muon)
+        self.step, self.seconds, self.crops = 0, 0.0, 0.0
+        self.l1 = self.norm = self.rate = math.nan
+        if options.resume:
+            self._load(out / "state.pt")
+        elif (out / "state.pt").exists():
+            raise UsageError(f"--out {out}: holds a run already; --resume continues it")
+
+    def is_over(self) -> bool:
+        return self.seconds >= self.options.hours * 3600 or 0 < self.options.max_steps <= self.step
+
+    def learning_rate(self) -> float:
+        """Rises over the first steps, falls linearly to zero in the last part of the hours."""
+        options = self.options
+        left = 1 - self.seconds / (options.hours * 3600)
+        falling = left / options.cooldown if options.cooldown else 1.0
+        return options.lr * min(1.0, (self.step + 1) / options.warmup, max(falling, 0.01))
+
+    def learn_from(self, batch: Batch) -> None:
+        """One step. Raises: InputError naming the photos if the loss or a gradient is not finite."""
+        began = time.process_time()
+        hazy, clear = (images.to(self.options.device) for images in batch[:2])
+        loss, l1 = loss_of(self.net(hazy), clear, self.options.pooled, self.options.fft)
+        self.net.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.options.clip)
+        self.norm, l1 = norm.item(), l1.item()
+        if not math.isfinite(self.norm + l1):
+            self.keep()
+            raise InputError(f"loss {l1}, gradient {self.norm} in step {self.step + 1}, photos "
+                             f"{', '.join(sorted(set(batch.names)))}; step {self.step} is kept in {self.out}")
+        self.rate = self.learning_rate()
+        self.optimizer.step(self.rate)
+        self.step += 1
+        decay = min(self.options.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.ema.parameters()), list(self.net.parameters()), 1 - decay)
+        self.l1 = l1 if math.isnan(self.l1) else 0.98 * self.l1 + 0.02 * l1
+        self.crops += hazy.shape[0] * hazy.shape[2] * hazy.shape[3] / CROP
+        self.seconds += (time.process_time() - began) / self.options.threads
+        self.last = hazy[:1]
+
+    def keep(self) -> None:
+        """Write state.pt and ema.pth, each whole or not at all."""
+        state = {"net": self.net.state_dict(), "ema": self.ema.state_dict(), "optimizer": self.optimizer.state_dict(),
+                 "step": self.step, "seconds": self.seconds, "crops": self.crops}
+        weights = {name: value.cpu().contiguous() for name, value in self.ema.state_dict().items()}
+        for name, value in (("state.pt", state), ("ema.pth", weights)):
+            try:
+                with atomic_write(self.out / name) as temporary:
+                    torch.save(value, temporary)
+            except (OSError, RuntimeError) as error:
+                raise InputError(f"{self.out / name}: cannot be written ({one_line(error)})") from None
+
+    def log(self, psnr: float = math.nan, silent: float = math.nan) -> None:
+        """A row of log.csv and of the terminal."""
+        if not self.step:
+            return
+        trunk = trunk_state(self.net, self.last)
+        row = (self.step, f"{self.seconds / 60:.1f}", f"{self.crops:.0f}", f"{self.l1:.5f}",
+               "" if math.isnan(psnr) else f"{psnr:.3f}", "" if math.isnan(silent) else f"{silent:.3f}",
+               f"{self.rate:.2e}", f"{trunk['gain']:.3g}", f"{trunk['offset']:.3g}", f"{self.norm:.3g}")
+        is_new = not (self.out / "log.csv").exists()
+        with open(self.out / "log.csv", "a", newline="") as file:
+            table = csv.writer(file)
+            table.writerows([COLUMNS] * is_new + [row])
+        print(*row, flush=True)
+
+    def _load(self, path: Path) -> None:
+        try:
+            state: Dict[str, Any] = torch.load(path, weights_only=True, map_location=self.options.device)
+            self.net.load_state_dict(state["net"])
+            self.ema.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.seconds, self.crops = state["step"], state["seconds"], state["crops"]
+        except FileNotFoundError:
+            raise UsageError(f"--resume: no {path}") from None
+        except Exception as error:  # other bytes than its own make the unpickler stumble in any way
+            raise InputError(f"{path}: not the state of such a run, or damaged ({one_line(error)[:120]})") from None
+
+
+def start_weights(path: str, net: Dehaze) -> Dict[str, Tensor]:
+    """Raises: InputError naming the file if it is not a file of this network's weights, all of them finite."""
+    weights = read_state(path)
+    check(weights, {name: tuple(value.shape) for name, value in net.state_dict().items()}, path, "AECR-Net (paper)")
+    broken = [name for name, value in weights.items() if not np.isfinite(value).all()]
+    if broken:
+        raise InputError(f"{path}: inf or nan in {', '.join(broken)}")
+    return {name: torch.from_numpy(value) for name, value in weights.items()}
+
+
+def loss_of(out: Tensor, clear: Tensor, pooled: float, fft: float) -> tuple[Tensor, Tensor]:
+    """(loss, L1). With `pooled`, L1 of the means over 8 and 32 pixels is added, since haze is a low frequency; with
+    `fft`, L1 of the Fourier transforms (Cho et al., MIMO-UNet, ICCV 2021)."""
+    error = out - clear
+    loss = l1 = error.abs().mean()
+    if pooled:
+        means = F.avg_pool2d(error, 8)
+        loss = loss + pooled * means.abs().mean() + pooled * F.avg_pool2d(means, 4, ceil_mode=True).abs().mean()
+    if fft:
+        loss = loss + fft * torch.view_as_real(torch.fft.fft2(error)).abs().mean()
+    return loss, l1
+
+
+@torch.no_grad()
+def validate(net: Dehaze, photos: List[Photo]) -> tuple[float, float]:
+    """Mean PSNR in dB of whole photos with the haze levels of SOTS in turn, and the share of silent channels."""
+    scores = []
+    device = next(net.parameters()).device
+    with silent_channels(net) as silent:
+        for index, photo in enumerate(photos):
+            hazy, clear = (as_tensor([image]).to(device) for image in validation_pair(photo, index % 10))
+            restored = torch.round(net(hazy).clamp(0, 1) * 255) / 255
+            scores.append(-10 * math.log10(F.mse_loss(restored, clear).item()))
+    return float(np.mean(scores)), silent[0]
+
+
+if __name__ == "__main__":
+    errors.run(main)

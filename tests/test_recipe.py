@@ -1,0 +1,305 @@
+"""checkpoints/recipe: the PyTorch trainer learns the network that MindSpore runs."""
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from golden.seeded import image, seeded
+from src.data.images import write_image
+from src.errors import InputError, UsageError
+
+ROOT = Path(__file__).resolve().parent.parent
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -r checkpoints/recipe/requirements.txt")
+if sys.version_info < (3, 10):
+    pytest.skip("the recipe needs Python 3.10", allow_module_level=True)
+if not shutil.which("g++") or not Path(sysconfig.get_path("include"), "Python.h").is_file():
+    pytest.skip("the recipe compiles C++: apt-get install g++ python3-dev", allow_module_level=True)
+
+from checkpoints.recipe import batches, haze_variety, health, optimizer, train  # noqa: E402
+from checkpoints.recipe.network import DeformPatches, Dehaze  # noqa: E402
+
+
+@pytest.fixture(autouse=True, scope="module")
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def golden_network(golden=None, amp=False):
+    """The network with the weights of golden/official.npz; statistics from there or as they start."""
+    net = Dehaze(amp=amp)
+    state = net.state_dict()
+    for name, value in state.items():
+        if "running" not in name and not name.startswith("mix"):
+            state[name] = torch.from_numpy(seeded(name, value.shape, 1.0 if "conv_offset_mask" in name else 0.7))
+        elif "running" in name and golden:
+            state[name] = torch.from_numpy(golden[name.replace("deconv.", "dehaze_")])
+    net.load_state_dict(state)
+    return net
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    """NYU in small: photos 0..5 to train on, 1349..1351 to validate."""
+    root = tmp_path_factory.mktemp("nyu")
+    for kind in ("images", "depths"):
+        (root / kind).mkdir()
+    for number in (*range(6), *range(1349, 1352)):
+        photo = image(number, (1, 3, 68, 84), 255)[0].transpose(1, 2, 0)
+        write_image(root / f"images/{number}.jpg", photo.astype(np.uint8))
+        depth = image(number + 9, (1, 1, 68, 84), 200)[0, 0] + 10
+        cv2.imwrite(str(root / f"depths/{number}.png"), depth.astype(np.uint8))
+    return root
+
+
+def run(*arguments, **options):
+    return subprocess.run([sys.executable, "-m", "checkpoints.recipe.train", *map(str, arguments)], cwd=ROOT,
+                          capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL, **options)
+
+
+def short_run(data, out, *more):
+    return ("--data", data, "--out", out, "--hours", 1, "--plan", "1:1.0:32:2", "--validation_images", 50, *more)
+
+
+def random_weights(path, change=None):
+    """A file of random weights, `change`d before it is written."""
+    torch.manual_seed(0)
+    state = Dehaze().state_dict()
+    if change:
+        change(state)
+    torch.save(state, path)
+    return path
+
+
+@pytest.mark.parametrize("name, seed, shape", [("sq", 31, (1, 3, 64, 64)), ("rect", 32, (1, 3, 48, 80))])
+def test_outputs_are_the_authors(golden_official, name, seed, shape):
+    net = golden_network(golden_official)
+    with torch.no_grad():
+        out = net(torch.from_numpy(image(seed, shape))).numpy()
+    assert np.abs(out - golden_official[f"dehaze_{name}_out"]).max() < 1e-5
+
+
+def test_bfloat16_stays_near_float32(golden_official):
+    hazy = torch.from_numpy(image(31, (1, 3, 64, 64)))
+    with torch.no_grad():
+        exact, short = (golden_network(golden_official, amp)(hazy) for amp in (False, True))
+    assert 0 < (exact - short).abs().mean() < 5e-3
+
+
+def test_gradients_of_a_step_are_those_of_the_mindspore_cell():
+    """With the shipped weights: random ones make offsets of hundreds of pixels, where rounding changes the cell."""
+    from mindspore import Tensor
+
+    from src.checkpoint import load_network
+    from src.train.cell import NetWithCRLossCell, TrainOneStepCell
+    from src.train.optimizer import Adam
+
+    reference, _ = load_network(ROOT / "checkpoints/aecrnet.ckpt")
+    reference.set_train().deconv.freeze_statistics()
+    weights = reference.trainable_params()
+    net = Dehaze(amp=False)
+    net.load_state_dict({value.name: torch.from_numpy(value.asnumpy()) for value in reference.get_parameters()})
+
+    hazy, clear = image(50, (2, 3, 48, 48)), image(60, (2, 3, 48, 48))
+    loss, _ = train.loss_of(net(torch.from_numpy(hazy)), torch.from_numpy(clear), pooled=0, fft=0)
+    loss.backward()
+    own = dict(net.named_parameters())
+    cell = TrainOneStepCell(NetWithCRLossCell(reference), Adam(weights))
+    (expected, *_), gradients = cell.backward(Tensor(hazy), Tensor(clear))
+
+    assert loss.item() == pytest.approx(float(expected), rel=1e-5)
+    assert {weight.name for weight in weights} == set(own)
+    for weight, gradient in zip(weights, gradients):
+        gradient = gradient.asnumpy()
+        difference = np.abs(own[weight.name].grad.numpy() - gradient).max()
+        assert difference <= 1e-3 * np.abs(gradient).max(), weight.name
+
+
+@pytest.mark.filterwarnings("ignore:Input")  # of gradcheck, which would like float64
+def test_deformable_convolution_has_the_gradients_of_its_definition():
+    """Offsets of whole and half pixels are where the bilinear kernel has a kink: finite differences stay away."""
+    rng = np.random.default_rng(0)
+    x, mask = rng.random((1, 4, 5, 3)), rng.random((1, 4, 5, 9))
+    offset = rng.integers(-2, 3, (1, 4, 5, 18)) + rng.uniform(0.2, 0.8, (1, 4, 5, 18))
+    inputs = [torch.tensor(value, dtype=torch.float32, requires_grad=True) for value in (x, offset, mask)]
+    assert torch.autograd.gradcheck(DeformPatches.apply, inputs, eps=1e-2, atol=2e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("muon", [0.0, 1.0])
+def test_every_parameter_moves(muon):
+    torch.manual_seed(0)
+    net = Dehaze().to(memory_format=torch.channels_last)
+    before = {name: value.clone() for name, value in net.named_parameters()}
+    hazy = torch.rand(1, 3, 32, 32)
+    steps = optimizer.Optimizer(net, muon)
+    for _ in range(2):  # the offsets' gradient is zero as long as the offsets' filter is
+        net.zero_grad()
+        train.loss_of(net(hazy), hazy, 0.5, 0.1)[0].backward()
+        steps.step(1e-3)
+    still = [name for name, value in net.named_parameters() if torch.equal(value, before[name])]
+    assert not still
+
+
+def test_muon_turns_a_filter_by_an_orthogonal_matrix():
+    net = Dehaze().to(memory_format=torch.channels_last)
+    steps = optimizer.Optimizer(net, muon=1.0)
+    weight = net.block.conv1.weight
+    before = weight.detach().clone()
+    for parameter in net.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    steps.step(1.0)
+    values = torch.linalg.svdvals((weight.detach() - before).reshape(256, -1))
+    assert values.max() / values.min() < 3  # of the random gradient itself: 2; of a filter's gradient: thousands
+    assert (weight.detach() - before).square().mean().sqrt() == pytest.approx(0.5 * 0.2, rel=0.3)
+
+
+def test_offsets_and_shared_block_learn_more_slowly():
+    names = dict(Dehaze().named_parameters())
+    assert {name for name in names if optimizer.factor_of(name) == 0.1} == {
+        "dcn_block.dcn.conv_offset_mask.weight", "dcn_block.dcn.conv_offset_mask.bias"}
+    assert all(optimizer.factor_of(name) == (0.5 if name.startswith("block.") else 1.0)
+               for name in names if "conv_offset_mask" not in name)
+
+
+def test_health_tells_a_trunk_that_blows_up_and_channels_that_are_silent():
+    torch.manual_seed(0)
+    net, hazy = Dehaze(amp=False), torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        usual = health.trunk_state(net, hazy)
+        net.block.conv2.weight.mul_(50)
+        net.dcn_block.dcn.conv_offset_mask.bias[:18] = 7.0
+        net.down2[0].bias[:32] = -100.0
+        broken = health.trunk_state(net, hazy)
+        with health.silent_channels(net) as silent:
+            net(hazy)
+    assert usual["gain"] < 3 and usual["offset"] == 0
+    assert broken["gain"] > 100 and broken["offset"] == pytest.approx(7.0)
+    assert 32 / 448 <= silent[0] < 0.5
+
+
+def test_varied_haze_is_haze():
+    rng = np.random.default_rng(0)
+    clear = np.round(image(1, (1, 3, 64, 64), 255)[0].transpose(1, 2, 0)).astype(np.uint8)
+    depth = image(2, (1, 1, 64, 64))[0, 0]
+    pairs = [haze_variety.varied_haze(clear, depth, rng) for _ in range(50)]
+    contrast = [hazy.std() / scene.std() for hazy, scene in pairs]
+    assert min(contrast) < 0.45 and 0.95 < max(contrast) < 1.1  # from dense to almost none
+    tint = [np.ptp(hazy.reshape(-1, 3).mean(0)) for hazy, _ in pairs]
+    assert max(tint) > 10
+    assert all(side.dtype == np.uint8 and side.shape == clear.shape for pair in pairs for side in pair)
+
+
+def test_validation_haze_is_that_of_sots(scenes):
+    photo = batches.load_scenes(scenes, batches.VALIDATION)[0]
+    hazy, clear = batches.validation_pair(photo, 9)
+    through = np.exp(-1.5 * photo.depth.astype(np.float64))[..., None]
+    assert np.abs(hazy - (clear * through + 255 * (1 - through))).max() < 1.0
+    assert hazy.shape == (48, 64, 3)  # 10 px are cut off each side
+
+
+def test_five_steps_make_weights_that_convert(scenes, tmp_path):
+    done = run(*short_run(scenes, tmp_path / "run", "--max_steps", 5))
+    assert done.returncode == 0, done.stderr
+    converted = subprocess.run(
+        [sys.executable, "scripts/convert_weights.py", "aecrnet", tmp_path / "run/ema.pth", tmp_path / "net.ckpt"],
+        cwd=ROOT, capture_output=True, text=True)
+    assert converted.returncode == 0, converted.stderr
+    from src.checkpoint import load_network
+
+    net, description = load_network(tmp_path / "net.ckpt")
+    assert description["arch"] == "paper"
+    stored = torch.load(tmp_path / "run/ema.pth")
+    np.testing.assert_array_equal(net.down2[0].weight.asnumpy(), stored["down2.0.weight"].numpy())
+    rows = (tmp_path / "run/log.csv").read_text().splitlines()
+    assert rows[0] == ",".join(train.COLUMNS) and rows[-1].startswith("5,")
+
+
+def test_stop_and_resume(scenes, tmp_path):
+    out = tmp_path / "run"
+    with subprocess.Popen([sys.executable, "-m", "checkpoints.recipe.train", *map(str, short_run(scenes, out))],
+                          cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 240
+        while not (out / "log.csv").exists() and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.2)  # the first row comes after 50 steps
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    state = torch.load(out / "state.pt")
+    assert state["step"] >= 50
+    again = run(*short_run(scenes, out, "--resume", "--max_steps", state["step"] + 2))
+    assert again.returncode == 0, again.stderr
+    assert torch.load(out / "state.pt")["step"] == state["step"] + 2
+
+
+def test_a_run_is_not_overwritten(scenes, tmp_path):
+    (tmp_path / "state.pt").write_bytes(b"of another run")
+    with pytest.raises(UsageError, match="--resume continues it"):
+        train.main([*map(str, short_run(scenes, tmp_path))])
+    assert (tmp_path / "state.pt").read_bytes() == b"of another run"
+
+
+def damaged(scenes, tmp_path, damage):
+    shutil.copytree(scenes, tmp_path / "nyu")
+    damage(tmp_path / "nyu")
+    return tmp_path / "nyu"
+
+
+@pytest.mark.parametrize("damage, named", [
+    (lambda root: (root / "images/3.jpg").write_bytes((root / "images/3.jpg").read_bytes()[:900]), "3.jpg"),
+    (lambda root: (root / "depths/3.png").unlink(), "3.jpg"),
+    (lambda root: cv2.imwrite(str(root / "depths/3.png"), np.full((50, 84), 9, np.uint8)), "3.png"),
+    (lambda root: (root / "depths/3.png").write_bytes(b"no image"), "3.png"),
+])
+def test_damaged_photos_are_named(scenes, tmp_path, damage, named):
+    with pytest.raises(InputError, match=re.escape(named)):
+        batches.load_scenes(damaged(scenes, tmp_path, damage), batches.TRAIN)
+
+
+@pytest.mark.parametrize("change, said", [
+    (lambda state: state.pop("mix1.w"), "missing mix1.w"),
+    (lambda state: state.update({"down2.0.bias": torch.zeros(3)}), r"down2.0.bias is \(3,\)"),
+    (lambda state: state["up1.0.weight"].fill_(float("nan")), "inf or nan in up1.0.weight"),
+])
+def test_start_weights_of_another_network_are_refused(tmp_path, change, said):
+    path = random_weights(tmp_path / "start.pth", change)
+    with pytest.raises(InputError, match=f"start.pth.*{said}"):
+        train.start_weights(str(path), Dehaze())
+
+
+def test_a_loss_that_is_nan_ends_the_run_and_keeps_the_step_before(scenes, tmp_path):
+    options = train.parse([*map(str, short_run(scenes, tmp_path))])
+    training = train.Training(options, tmp_path)
+    clear = torch.rand(1, 3, 32, 32)
+    training.learn_from(batches.Batch(clear, clear, ["1.jpg"]))
+    kept = {name: value.clone() for name, value in training.net.state_dict().items()}
+    with pytest.raises(InputError, match="step 2, photos 7.jpg; step 1 is kept"):
+        training.learn_from(batches.Batch(clear, clear * float("nan"), ["7.jpg"]))
+    state = torch.load(tmp_path / "state.pt")
+    assert state["step"] == 1 and all(torch.equal(value, kept[name]) for name, value in state["net"].items())
+
+
+@pytest.mark.parametrize("flags, said", [
+    (("--plan", "1:1.0:30:2"), "multiples of 4"), (("--plan", "1:1.0"), "share:scale:side:count"),
+    (("--hours", "0"), "--hours"), (("--lr", "nan"), "--lr"), (("--variety", "2"), "--variety"),
+    (("--validation_images", "0"), "--validation_images"), (("--nonsense", "1"), "--nonsense"),
+])
+def test_bad_flags(flags, said):
+    with pytest.raises(UsageError, match=said):
+        train.parse(["--data", "x", "--out", "y", "--hours", "1", *flags])
+
+
+def test_one_line_for_a_folder_without_photos(tmp_path):
+    done = run(*short_run(tmp_path, tmp_path / "run"), env={**os.environ})
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] and "Traceback" not in done.stderr
