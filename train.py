@@ -49,12 +49,14 @@ def train(options, ranks, stop: StopSignals) -> int:
     from src.train.optimizer import learning_rate
     from src.train.step import optimizer_step
     from src.train.validation import validate
+    from src.train.watch import TrunkWatch
 
     data = setup.train_dataset(options, ranks)
     pairs = setup.validation_pairs(options)
     net = setup.network(options)
     cell = setup.train_cell(options, net, ranks)
     state = setup.train_state(options, cell, net, data, ranks)
+    watch = TrunkWatch(options, net, data)
     steps_per_epoch = setup.steps_per_epoch(options, data)
     total = options.epochs * steps_per_epoch
     end = min(total, options.max_steps or total)
@@ -68,12 +70,14 @@ def train(options, ranks, stop: StopSignals) -> int:
             rate = learning_rate(options, state.step, steps_per_epoch, total)
             losses = optimizer_step(options, cell, batches, rate, data, state, ranks)
             state.step += 1
+            speed = batches.end_step()
+            trunk = watch.look(log, state.step) if log.has_row(state.step) else {}
             log.add_step(state.step, epoch=(state.step - 1) // steps_per_epoch + 1, **losses, lr=rate,
-                         images_per_s=batches.end_step())
+                         images_per_s=speed, **trunk)
 
             if pairs and is_due(state.step, options.test_every * steps_per_epoch, total):
-                psnr, ssim = validate(net, state.evaluation_weights(), pairs, ranks)
-                log.add_validation(state.step, psnr, ssim)
+                psnr, ssim, health = validate(net, state.evaluation_weights(), pairs, watch.probe, ranks)
+                log.add_validation(state.step, psnr, ssim, health)
                 state.save_best(psnr)
             if is_due(state.step, options.save_every, end) or is_due(state.step, steps_per_epoch, end):
                 state.save_last()

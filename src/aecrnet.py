@@ -7,6 +7,8 @@ parameters carry the originals' names, so that their checkpoints load by name.
 """
 from __future__ import annotations
 
+from typing import Tuple
+
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
@@ -163,6 +165,39 @@ class Dehaze(nn.Cell):
 
     def features(self, x: Tensor) -> Tensor:
         """The quarter-size trunk: six passes through the shared block, two through the deformable convolution."""
+        x = self._six_passes(x)
+        return self.dcn_block(self.dcn_block(x))
+
+    def _six_passes(self, x):
         for _ in range(6):
             x = self.block(x)
-        return self.dcn_block(self.dcn_block(x))
+        return x
+
+    def probe(self, x: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What src/health.py judges the trunk by.
+
+        Args:
+            x: as for `construct`, sides multiples of 4.
+
+        Returns: deviation of the features before and after the six passes, mean absolute offset of the deformable
+            convolution (scalars); largest activation of each channel, Tensor[c], of the encoder's three layers in turn
+            (arch gitee, whose encoder has no activations: of the block's first convolution).
+        """
+        down1 = self.down1(self.deconv(self.sub_mean(x) if self.arch == "gitee" else x))
+        down2 = self.down2(down1)
+        down3 = self.down3(down2)
+        after = self._six_passes(down3)
+        if self.arch == "gitee":
+            offset = self.dcn_block.p_conv(after)
+            activations = (self.block.act1(self.block.conv1(down3)),)
+        else:
+            offset = self.dcn_block.dcn.conv_offset_mask(after)[:, :2 * self.dcn_block.dcn.taps]
+            activations = (down1, down2, down3)
+        peaks = ()
+        for activation in activations:
+            peaks += (ops.amax(activation, (0, 2, 3)),)
+        return _deviation(down3), _deviation(after), ops.abs(offset).mean(), ops.concat(peaks)
+
+
+def _deviation(x: Tensor) -> Tensor:
+    return ops.sqrt(((x - x.mean()) ** 2).mean())

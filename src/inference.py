@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Iterable, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from src.data.images import MIN_SIDE, check_size, read_image
 from src.errors import InputError, UsageError
 from src.files import PathLike
 from src.infer.tiles import ALIGN, align_up, restore_in_tiles, restore_with_ensemble, to_uint8, windows
+
+if TYPE_CHECKING:  # imports MindSpore
+    from src.health import Health
 
 SHIPPED_CHECKPOINT = Path(__file__).resolve().parent.parent / "checkpoints" / "aecrnet.ckpt"
 AUTO_TILE_PIXELS = 1_000_000  # larger images are tiled unless --tile says otherwise
@@ -97,6 +100,21 @@ class Dehazer:
         for image in images:
             self.check(image, "image")
         return list(to_uint8(self._run(np.stack(images))))
+
+    def diagnose(self, images: Iterable[np.ndarray]) -> Optional[Health]:
+        """Whether all parts of the network take part: `.warning()` of the result is empty, or says what is wrong.
+
+        Args:
+            images: at least one, uint8 RGB[h, w, 3]; the middle 256 px of each are looked at. Four are enough.
+
+        Returns: None for an exported model, which cannot be looked into.
+        """
+        if not hasattr(self.network, "probe"):
+            return None
+        from src.health import as_input, judge, middle
+
+        arch = self.network.description["arch"]
+        return judge([self.network.probe(as_input(middle(image), arch)) for image in images])
 
     def check(self, image: np.ndarray, name: str) -> None:
         """Raises: InputError naming the image if it is too small, or too large for a network of one size."""

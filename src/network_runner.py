@@ -12,6 +12,7 @@ from mindspore import Tensor
 from src.aecrnet import VALUE_RANGE
 from src.checkpoint import load_network
 from src.files import PathLike
+from src.health import ProbeCell
 from src.ranks.device import select_device
 
 # (pixels, calls): a shape with as many pixels is compiled from as many calls on (see NetworkRunner)
@@ -43,6 +44,7 @@ class NetworkRunner:
         path: the checkpoint.
         description: what the checkpoint says about itself (src.checkpoint.describe).
         value_range: white in input and output of the network.
+        probe: looks into the trunk, float32[1, 3, h, w] in 0..value_range -> src.health.Probed.
 
     Raises: InputError if the device or the checkpoint cannot be used.
     """
@@ -54,6 +56,7 @@ class NetworkRunner:
         self._net, self.description = load_network(checkpoint, raw_weights)
         self.value_range = VALUE_RANGE[self._net.arch]
         self._graph = mindspore.jit(self._net)
+        self.probe = ProbeCell(self._net).of
         self._compiled: Set[Shape] = set()
         self._expected: Counter = Counter()
         self._seen: Counter = Counter()

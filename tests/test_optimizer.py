@@ -8,8 +8,9 @@ import pytest
 from mindspore import Parameter, Tensor
 
 from compiled import both_modes, running
+from src.aecrnet import Dehaze
 from src.errors import UsageError
-from src.train.optimizer import Adam, learning_rate
+from src.train.optimizer import Adam, learning_rate, learning_rate_factors
 
 SHAPES = {"a": (4, 3), "b": (5,), "c": ()}
 RATES = [1e-2, 1e-2, 5e-3, 2e-2, 1e-3]
@@ -106,3 +107,27 @@ def test_cosine_after_warmup_ends_at_lr_min_all_the_same():
 def test_a_floor_above_the_rate_is_an_error():
     with pytest.raises(UsageError, match="--lr_min must be at most --lr 2.0, not 3.0"):
         rates(lr_min=3.0)
+
+
+def test_offsets_and_shared_block_have_factors_of_their_own():
+    for arch in ("gitee", "paper"):
+        parameters = Dehaze(arch).trainable_params()
+        factors = dict(zip((parameter.name for parameter in parameters), learning_rate_factors(parameters, 0.1, 0.5)))
+        offsets = {name for name, factor in factors.items() if factor == 0.1}
+        assert offsets == {name for name in factors if ".p_conv." in name or ".m_conv." in name or "offset" in name}
+        assert {name for name, factor in factors.items() if factor == 0.5} == {
+            name for name in factors if name.startswith("block.")}
+        assert len(offsets) == 2
+
+
+def test_a_factor_is_one_on_the_learning_rate():
+    """Adam's step is linear in the learning rate, so half the factor is half the step."""
+    weights = [Parameter(Tensor(np.full(3, 2.0, np.float32)), name=f"w{index}") for index in range(2)]
+    adam = Adam(weights, factors=(1.0, 0.5))
+    gradient = Tensor(np.array([0.1, -3.0, 7.0], np.float32))
+    with running(mindspore.GRAPH_MODE):
+        for _ in range(3):
+            adam((gradient, gradient), Tensor(0.01, mindspore.float32))
+    whole, half = (weight.asnumpy() - 2.0 for weight in weights)
+    assert np.abs(whole).min() > 0.02
+    np.testing.assert_allclose(half, whole / 2, rtol=1e-4)

@@ -77,7 +77,7 @@ def test_a_run_leaves_what_it_promises(full_run):
                for row in rows if row["loss"])
     assert [bool(row["val_psnr"] and row["val_ssim"]) for row in rows] == [n in (3, 7) for n in range(8)]
     with Image.open(full_run / "loss.png") as image:
-        assert image.size == (800, 450)
+        assert image.size == (800, 600)
     best, facts = checkpoint(full_run / "run_best.ckpt")
     assert facts["arch"] == "gitee" and facts["value_range"] == 255.0 and facts["val_psnr"] > 0
     last, _ = checkpoint(full_run / "run_last.ckpt")
@@ -271,6 +271,6 @@ def test_only_rank_0_writes(train_data, small_net, tmp_path, monkeypatch, capsys
     monkeypatch.setattr(Ranks, "gather", lambda ranks, values: np.array([values, values], np.float64))  # all alike
     monkeypatch.setattr(Ranks, "of_first", lambda ranks, values: values)
     monkeypatch.setattr(setup.nn, "DistributedGradReducer", lambda parameters: None)
-    code = train.main(flags(train_data, tmp_path, "--data_test=Pairs", "--test_images=1", f"--summary_dir={tmp_path}"))
+    code = train.main(flags(train_data, tmp_path, "--data_test=Pairs", "--test_images=2", f"--summary_dir={tmp_path}"))
     assert code == 0 and list(tmp_path.iterdir()) == []
     assert capsys.readouterr().out == ""

@@ -6,6 +6,7 @@ from mindspore import Tensor
 
 from compiled import running
 from src.data.pairs import find_pairs, load_pair
+from src.health import ProbeCell
 from src.metrics import psnr, ssim
 from src.train.validation import choose_images, validate
 from training import SmallNet, write_pairs
@@ -28,7 +29,9 @@ def test_scores_are_those_of_the_given_weights_and_the_net_keeps_its_own(tmp_pat
     net = Brighter().set_train()
     weights = {parameter.name: parameter for parameter in net.get_parameters()}
     with running(mindspore.GRAPH_MODE):
-        found = validate(net, {**weights, "offset": Tensor(offset, mindspore.float32)}, pairs)
+        probe = ProbeCell(net)
+        *found, health = validate(net, {**weights, "offset": Tensor(offset, mindspore.float32)}, pairs, probe)
+    assert not health.warning() and health.side == 10
     assert net.training and float(net.offset) == 1.0
     restored = [(np.clip(hazy.astype(float) + offset, 0, 255).astype(np.uint8), clear)
                 for hazy, clear in map(load_pair, pairs)]

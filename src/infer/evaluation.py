@@ -1,6 +1,7 @@
 """The evaluation of a test set: every pair restored and scored, by one process or shared among ranks."""
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections import ChainMap
 from pathlib import Path
@@ -22,6 +23,7 @@ from src.report.report import Report, software_versions
 if TYPE_CHECKING:  # imports MindSpore, which takes seconds
     from src.ranks.device import Ranks
 
+DIAGNOSED = 4  # images that `diagnose` looks at
 REPORTED = ("psnr_hazy", "psnr", "ssim_hazy", "ssim")
 
 
@@ -34,12 +36,29 @@ class Evaluation:
         self.rows: Dict[str, Dict[str, Any]] = {}
         self.failures: Dict[str, str] = {}
         self.peak_memory_mb = 0.0
+        self.health = self.diagnose() if ranks.rank == 0 else {}
         self.report = None
         if options.report:
             facts = {**self._facts(), **software_versions()}
             self.report = Report(f"AECR-Net on {options.data_test}", facts, len(pairs))
         if options.save_images:
             make_output_folder(output / "images", "--output_dir")
+
+    def diagnose(self) -> Dict[str, float]:
+        """Look into the network with a few of the images, and warn if part of it does not work.
+
+        Returns: the figures of src.health.Health; none for an exported model, or if no image can be read.
+        """
+        images = []
+        for pair in self.pairs[::max(1, len(self.pairs) // DIAGNOSED)][:DIAGNOSED]:
+            with contextlib.suppress(UserError):  # said when it is its turn to be scored
+                image = read_image(pair.hazy, self.options.max_pixels or None)
+                self.dehazer.check(image, str(pair.hazy))
+                images.append(image)
+        health = self.dehazer.diagnose(images) if images else None
+        if health and health.warning():
+            print(f"warning: {self.dehazer.network.path}: {health.warning()}", file=sys.stderr)
+        return health._asdict() if health else {}
 
     def run(self) -> None:
         batch, (rank, size) = self.options.batch_size, self.ranks
@@ -94,7 +113,7 @@ class Evaluation:
             "images": len(rows), "means": mean, "protocol": PROTOCOL,
             "failed": failed, "without_ground_truth": [str(path) for path in unmatched],
             "seconds_per_image": float(np.median(seconds)) if rows else None, "peak_memory_mb": self.peak_memory_mb,
-            **self._facts(), "versions": software_versions()})
+            "health": self.health, **self._facts(), "versions": software_versions()})
         if self.report:
             self.report.write(self.output / "report.html")
         if rows:

@@ -12,8 +12,10 @@ from tqdm import tqdm
 
 from src.errors import one_line
 from src.files import PathLike, atomic_write
+from src.health import Health
 
-COLUMNS = ("step", "epoch", "loss", "l1", "cr", "lr", "images_per_s", "val_psnr", "val_ssim")
+COLUMNS = ("step", "epoch", "loss", "l1", "cr", "lr", "images_per_s", "val_psnr", "val_ssim",
+           "gain", "offset", "silent")
 SECONDS_BETWEEN_CURVES = 30
 
 
@@ -33,7 +35,7 @@ class TrainingLog:
         self._csv, self._curve = (Path(options.ckpt_save_path) / name for name in ("metrics.csv", "loss.png"))
         self._bar = tqdm(total=total, initial=step, unit="step", disable=not enabled, dynamic_ncols=True)
         self._rows = [row for row in _read(self._csv) if int(row["step"]) <= step] if step else []
-        self._events = None
+        self._events, self._warned = None, False
         if enabled and options.summary_dir:
             from src.train.events import EventFile
 
@@ -45,13 +47,25 @@ class TrainingLog:
         """Show the values in the bar and, every `log_every` steps, write them."""
         self._bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()}, refresh=False)
         self._bar.update()
-        if step == 1 or self._log_every and step % self._log_every == 0:
+        if self.has_row(step):
             self._add_row(step, values)
 
-    def add_validation(self, step: int, psnr: float, ssim: float) -> None:
-        """Show and write the scores of a validation."""
-        self.say(f"step {step}: validation PSNR {psnr:.2f} dB, SSIM {ssim:.4f}")
-        self._add_row(step, {"val_psnr": psnr, "val_ssim": ssim})
+    def has_row(self, step: int) -> bool:
+        """Whether `add_step` writes this step."""
+        return step == 1 or self._log_every > 0 and step % self._log_every == 0
+
+    def add_validation(self, step: int, psnr: float, ssim: float, health: Health) -> None:
+        """Show and write the scores of a validation and the health of the network; warn once if that is poor."""
+        self.say(f"step {step}: validation PSNR {psnr:.2f} dB, SSIM {ssim:.4f}; trunk gain {health.gain:.3g}, "
+                 f"offsets {health.offset:.3g} px, {health.silent:.1%} of the channels silent")
+        self._add_row(step, {"val_psnr": psnr, "val_ssim": ssim, **health.trunk(), "silent": health.silent})
+        self.warn(step, health)
+
+    def warn(self, step: int, health: Health) -> None:
+        """Say what is wrong with the network, once in a run."""
+        if health.warning() and not self._warned:
+            self.say(f"warning: step {step}: {health.warning()}")
+            self._warned = True
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
@@ -149,23 +163,28 @@ def _read(path: Path) -> List[Dict[str, str]]:
 
 
 def _draw(rows: List[Dict[str, str]], path: PathLike) -> None:
-    """The loss, and the validation's PSNR where there is one."""
+    """The loss, the validation's PSNR where there is one, and the health of the trunk."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axis = pyplot.subplots(figsize=(8, 4.5), dpi=100)
+    figure, (axis, trunk) = pyplot.subplots(2, figsize=(8, 6), dpi=100, sharex=True, height_ratios=(3, 1))
     steps, losses = _column(rows, "loss")
     axis.plot(steps, losses, color="tab:blue", linewidth=0.5, alpha=0.5)
     axis.plot(steps, _smoothed(losses), color="tab:blue", linewidth=2)
-    axis.set(xlabel="step", ylabel="loss (thick: running mean)", title="AECR-Net training")
+    axis.set(ylabel="loss (thick: running mean)", title="AECR-Net training")
     axis.grid(alpha=0.3)
     steps, psnr = _column(rows, "val_psnr")
     if steps:
         right = axis.twinx()
         right.plot(steps, psnr, "o-", color="tab:orange", markersize=3)
         right.set_ylabel("validation PSNR / dB", color="tab:orange")
+    for name, label, color in (("gain", "gain", "tab:green"), ("offset", "offset / px", "tab:red")):
+        trunk.plot(*_column(rows, name), color=color, linewidth=1, label=label)
+    trunk.set(xlabel="step", ylabel="trunk", yscale="symlog")
+    trunk.grid(alpha=0.3)
+    trunk.legend(loc="upper left")
     figure.tight_layout()
     try:
         with atomic_write(path) as temporary:

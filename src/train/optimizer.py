@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from typing import Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore import dtype as mstype
@@ -20,12 +20,13 @@ class Adam(nn.Cell):
         parameters: the weights to train.
         betas, epsilon: as in the paper.
         weight_decay: L2 penalty, added to the gradient.
+        factors: on the learning rate of each parameter, see `learning_rate_factors`; None: 1 for all.
 
     construct(gradients, learning_rate): one step; gradients in the order of `parameters`.
     """
 
     def __init__(self, parameters: Sequence[Parameter], betas: Tuple[float, float] = (0.9, 0.999),
-                 epsilon: float = 1e-8, weight_decay: float = 0.0):
+                 epsilon: float = 1e-8, weight_decay: float = 0.0, factors: Optional[Sequence[float]] = None):
         super().__init__(auto_prefix=False)
         self.parameters = ParameterTuple(parameters)
         self.moment1 = self.parameters.clone("optimizer.moment1", init="zeros")
@@ -33,6 +34,7 @@ class Adam(nn.Cell):
         self.step = Parameter(Tensor(0, mstype.int32), name="optimizer.step", requires_grad=False)
         self.beta1, self.beta2 = betas
         self.epsilon, self.weight_decay = epsilon, weight_decay
+        self.factors = tuple(factors) if factors else (1.0,) * len(self.parameters)
         self.adam = ops.Adam()
 
     def construct(self, gradients: Tuple[Tensor, ...], learning_rate: Tensor) -> Tensor:
@@ -44,10 +46,24 @@ class Adam(nn.Cell):
             gradient = gradients[i].astype(mstype.float32)
             if self.weight_decay:
                 gradient = gradient + self.weight_decay * self.parameters[i]
+            rate = learning_rate if self.factors[i] == 1.0 else learning_rate * self.factors[i]
             update = self.adam(self.parameters[i], self.moment1[i], self.moment2[i], power1, power2,
-                               learning_rate, self.beta1, self.beta2, epsilon, gradient)
+                               rate, self.beta1, self.beta2, epsilon, gradient)
             done = ops.depend(done, update)
         return done
+
+
+def learning_rate_factors(parameters: Sequence[Parameter], offset: float, block: float) -> List[float]:
+    """Factors on the learning rate of parameters, by their names in `Dehaze`.
+
+    Args:
+        offset: of the convolutions that make the deformable one's offsets and masks (Dai et al. 2017: 0.1).
+        block: of the shared block, whose gradient is the sum of six.
+    """
+    starts = {"dcn_block.p_conv.": offset, "dcn_block.m_conv.": offset, "dcn_block.dcn.conv_offset_mask.": offset,
+              "block.": block}
+    return [next((factor for start, factor in starts.items() if parameter.name.startswith(start)), 1.0)
+            for parameter in parameters]
 
 
 def learning_rate(options, step: int, steps_per_epoch: int, total_steps: int) -> float:

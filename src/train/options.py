@@ -14,7 +14,7 @@ AT_LEAST = {
     "warmup_steps": 0, "weight_decay": 0, "clip_norm": 0, "contra_lambda": 0, "test_every": 0, "test_images": 0,
     "log_every": 0, "save_every": 0, "max_steps": 0, "cache_mb": 0, "num_parallel_workers": 1,
 }
-ABOVE_0 = ("lr", "epsilon", "loss_scale")
+ABOVE_0 = ("lr", "epsilon", "loss_scale", "offset_lr_factor", "block_lr_factor")
 BELOW_1 = ("betas", "ema_decay")
 MAX_SEED = 2**32 - 1  # numpy's
 

@@ -19,7 +19,7 @@ from src.fast_deconv import FastDeconv
 from src.loss import ContrastLoss
 from src.ranks.device import Ranks
 from src.train.cell import NetWithCRLossCell, TrainOneStepCell
-from src.train.optimizer import Adam
+from src.train.optimizer import Adam, learning_rate_factors
 from src.train.state import TrainState
 from src.train.validation import choose_images
 from src.vgg import load_vgg19, random_vgg19
@@ -95,7 +95,9 @@ def train_cell(options: SimpleNamespace, net: Dehaze, ranks: Ranks) -> TrainOneS
     if level != "O0":
         amp.auto_mixed_precision(net, level)
     loss = NetWithCRLossCell(net, contrast_loss(options), options.contra_lambda, options.neg_num)
-    optimizer = Adam(net.trainable_params(), tuple(options.betas), options.epsilon, options.weight_decay)
+    weights = net.trainable_params()
+    optimizer = Adam(weights, tuple(options.betas), options.epsilon, options.weight_decay,
+                     learning_rate_factors(weights, options.offset_lr_factor, options.block_lr_factor))
     reducer = None
     if ranks.size > 1:
         reducer = nn.DistributedGradReducer(optimizer.parameters)

@@ -18,7 +18,8 @@ from src.ranks.device import Ranks
 from src.train.cell import TrainOneStepCell
 
 # Options that decide the sequence of updates: another value would not continue the same run.
-FIXED = ("arch", "dcn_sampling", "seed", "batch_size", "accumulate", "patch_size", "data_train")
+FIXED = ("arch", "dcn_sampling", "seed", "batch_size", "accumulate", "patch_size", "data_train",
+         "offset_lr_factor", "block_lr_factor")
 
 
 class TrainState:

@@ -8,6 +8,7 @@ from mindspore import Tensor
 
 from src.aecrnet import VALUE_RANGE, Dehaze
 from src.data.pairs import Pair, load_pair
+from src.health import Health, ProbeCell, as_input, judge, middle
 from src.metrics import psnr, ssim
 from src.ranks.device import Ranks
 
@@ -25,21 +26,27 @@ def choose_images(pairs: List[Pair], count: int) -> List[Pair]:
     return [pairs[int((i + i * GOLDEN_RATIO % 1) * len(pairs) / count)] for i in range(count)]
 
 
-def validate(net: Dehaze, weights: Dict[str, Tensor], pairs: List[Pair], ranks: Ranks = Ranks()
-             ) -> Tuple[float, float]:
-    """Mean RGB PSNR (dB) and SSIM of 8-bit results on whole images, with `weights` in place of the net's own.
+def validate(net: Dehaze, weights: Dict[str, Tensor], pairs: List[Pair], probe: ProbeCell, ranks: Ranks = Ranks()
+             ) -> Tuple[float, float, Health]:
+    """Mean RGB PSNR (dB) and SSIM of 8-bit results on whole images, and the network's health on their middles.
 
-    The ranks share the pairs; all get the same mean. The network is left as it was, in training mode.
+    Both with `weights` in place of the network's own, which it has again afterwards. The ranks share the pairs; all get
+    the same means.
     """
     own = {parameter.name: parameter.asnumpy() for parameter in net.get_parameters()}
     _set_weights(net, {name: value.asnumpy() for name, value in weights.items()})
     net.set_train(False)
+    scores, probed = [], []
     try:
-        scores = [_score(net, *load_pair(pair)) for pair in pairs[ranks.rank::ranks.size]]
+        for hazy, clear in map(load_pair, pairs[ranks.rank::ranks.size]):
+            scores.append(_score(net, hazy, clear))
+            probed.append(probe.of(as_input(middle(hazy), net.arch)))
     finally:
         _set_weights(net, own)
         net.set_train(True)
-    return tuple(float(np.mean(column)) for column in zip(*_of_all_ranks(scores, len(pairs), ranks)))
+    health = judge([one for share in ranks.gather_objects(probed) for one in share])
+    psnr_mean, ssim_mean = _of_all_ranks(scores, len(pairs), ranks).mean(0).tolist()
+    return psnr_mean, ssim_mean, health
 
 
 def _of_all_ranks(scores: List[Tuple[float, float]], count: int, ranks: Ranks) -> np.ndarray:
@@ -56,7 +63,6 @@ def _set_weights(net: Dehaze, values: Dict[str, np.ndarray]) -> None:
 
 def _score(net: Dehaze, hazy: np.ndarray, clear: np.ndarray) -> Tuple[float, float]:
     white = VALUE_RANGE[net.arch]
-    x = Tensor((hazy.transpose(2, 0, 1)[None] * (white / 255.0)).astype(np.float32))
-    out = np.clip(net(x).asnumpy()[0].transpose(1, 2, 0), 0, white) * (255.0 / white)
+    out = np.clip(net(Tensor(as_input(hazy, net.arch))).asnumpy()[0].transpose(1, 2, 0), 0, white) * (255.0 / white)
     restored = np.rint(out).astype(np.uint8)
     return psnr(restored, clear), ssim(restored, clear)

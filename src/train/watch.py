@@ -1,0 +1,34 @@
+"""A look at the trunk between validations."""
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Dict
+
+from src.aecrnet import Dehaze
+from src.data.dataset import TrainDataset
+from src.health import ProbeCell, judge
+from src.train.log import TrainingLog
+
+WORTH_IT = 100  # forward passes of one crop; a look costs about one, a step three of each of its crops
+
+
+class TrunkWatch:
+    """Judges the trunk of the network in training by one crop, always the same.
+
+    Attributes:
+        probe: for `validate`, which judges the weights that are saved, on validation photos.
+    """
+
+    def __init__(self, options: SimpleNamespace, net: Dehaze, data: TrainDataset):
+        self.probe = ProbeCell(net)
+        passes = 3 * options.batch_size * options.accumulate * options.log_every
+        self._crop = data.sample(0)[0][None] if passes >= WORTH_IT else None
+
+    def look(self, log: TrainingLog, step: int) -> Dict[str, float]:
+        """Gain and offset, with a warning in the log if they are not healthy; nothing where a look costs 1 % of the
+        training time or more."""
+        if self._crop is None:
+            return {}
+        health = judge([self.probe.of(self._crop)])._replace(silent=0.0)  # one crop need not excite every channel
+        log.warn(step, health)
+        return health.trunk()
