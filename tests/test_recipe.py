@@ -181,11 +181,29 @@ def test_health_tells_a_trunk_that_blows_up_and_channels_that_are_silent():
         net.dcn_block.dcn.conv_offset_mask.bias[:18] = 7.0
         net.down2[0].bias[:32] = -100.0
         broken = health.trunk_state(net, hazy)
-        with health.silent_channels(net) as silent:
+        with health.firing(net) as shares:
             net(hazy)
     assert usual["gain"] < 3 and usual["offset"] == 0
     assert broken["gain"] > 100 and broken["offset"] == pytest.approx(7.0)
-    assert 32 / 448 <= silent[0] < 0.5
+    assert 32 / 448 <= health.silent_share(shares) < 0.5
+
+
+def test_dead_channels_come_back_and_the_output_hardly_changes():
+    torch.manual_seed(0)
+    net, hazy = Dehaze(amp=False), torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        for layer in (net.down1[1], net.down2[0], net.down3[0]):
+            layer.bias += 0.5
+            layer.bias[3:9] = -100.0
+        with health.firing(net) as shares:
+            before = net(hazy)
+        count = health.revive(net, shares)
+        with health.firing(net) as shares:
+            after = net(hazy)
+    assert count >= 18
+    assert all((share[3:9] > 0.1).all() for share in shares.values())
+    assert 0 < (after - before).abs().max() < 0.02
+    assert health.revive(net, shares) == 0
 
 
 def test_varied_haze_is_haze():

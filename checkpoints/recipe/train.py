@@ -33,7 +33,7 @@ from checkpoints.recipe.batches import (
     parse_plan,
     validation_pair,
 )
-from checkpoints.recipe.health import silent_channels, trunk_state
+from checkpoints.recipe.health import firing, revive, silent_share, trunk_state
 from checkpoints.recipe.network import Dehaze
 from checkpoints.recipe.optimizer import Optimizer
 from src import errors
@@ -55,6 +55,7 @@ def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
     add("--hours", type=float, required=True, help="length of the run, resumptions included")
     add("--init", default="", help="weights to start from (.pth, the authors' names); empty: random weights")
     add("--resume", action="store_true", help="go on from state.pt in --out")
+    add("--revive", action="store_true", help="draw channels of --init anew that hardly ever fire")
     add("--lr", type=float, default=3e-4, help="learning rate at its highest (default: 3e-4)")
     add("--warmup", type=int, default=100, help="steps in which it rises (default: 100)")
     add("--cooldown", type=float, default=0.3, help="share of the hours at whose end it has fallen to 0 (default: 0.3)")
@@ -101,6 +102,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     with StopSignals() as stop:
         training = Training(options, out)
         photos = load_scenes(options.data, TRAIN)
+        if options.revive and not options.resume:
+            training.revive(photos[::len(photos) // 12 or 1][:12])
         outdoors = load_outdoors(options.outdoors) if options.outdoors else []
         validation = load_scenes(options.data, VALIDATION)[::50 // options.validation_images]
         batches = Batches(photos, options.plan, options.bright, options.variety, outdoors,
@@ -138,6 +141,15 @@ class Training:
             self._load(out / "state.pt")
         elif (out / "state.pt").exists():
             raise UsageError(f"--out {out}: holds a run already; --resume continues it")
+
+    @torch.no_grad()
+    def revive(self, photos: List[Photo]) -> None:
+        """Draw channels anew that hardly ever fire on these photos, before the first step."""
+        with firing(self.net) as shares:
+            for level, photo in enumerate(photos):
+                self.net(as_tensor([validation_pair(photo, level % 10)[0]]).to(self.options.device))
+        print(f"{revive(self.net, shares)} channels drawn anew", flush=True)
+        self.ema.load_state_dict(self.net.state_dict())
 
     def is_over(self) -> bool:
         return self.seconds >= self.options.hours * 3600 or 0 < self.options.max_steps <= self.step
@@ -240,12 +252,12 @@ def validate(net: Dehaze, photos: List[Photo]) -> tuple[float, float]:
     """Mean PSNR in dB of whole photos with the haze levels of SOTS in turn, and the share of silent channels."""
     scores = []
     device = next(net.parameters()).device
-    with silent_channels(net) as silent:
+    with firing(net) as shares:
         for index, photo in enumerate(photos):
             hazy, clear = (as_tensor([image]).to(device) for image in validation_pair(photo, index % 10))
             restored = torch.round(net(hazy).clamp(0, 1) * 255) / 255
             scores.append(-10 * math.log10(F.mse_loss(restored, clear).item()))
-    return float(np.mean(scores)), silent[0]
+    return float(np.mean(scores)), silent_share(shares)
 
 
 if __name__ == "__main__":
