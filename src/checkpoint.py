@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Tuple
 
 import mindspore
+import numpy as np
 from mindspore import Parameter, Tensor, nn
 
 from src.aecrnet import ARCHS, VALUE_RANGE, Dehaze
@@ -90,7 +91,7 @@ def network_weights(parameters: Mapping[str, Parameter], raw_weights: bool = Fal
 def load_into(cell: nn.Cell, parameters: Mapping[str, Parameter], path: PathLike) -> None:
     """Set every parameter of `cell` by name.
 
-    Raises: InputError listing all parameters that are missing, unexpected or of another shape.
+    Raises: InputError listing all parameters that are missing, unexpected, of another shape, or hold inf or nan.
     """
     own = {parameter.name: parameter for parameter in cell.get_parameters()}
     faults = [f"missing {name}" for name in own if name not in parameters]
@@ -102,6 +103,9 @@ def load_into(cell: nn.Cell, parameters: Mapping[str, Parameter], path: PathLike
     ]
     if faults:
         raise InputError(f"{path}: not a checkpoint of this network: {'; '.join(faults)}")
+    broken = [name for name in own if not np.isfinite(parameters[name].asnumpy()).all()]
+    if broken:
+        raise InputError(f"{path}: damaged, inf or nan in {', '.join(broken)}")
     for name, parameter in own.items():
         parameter.set_data(Tensor(parameters[name].asnumpy(), parameter.dtype))
 

@@ -115,6 +115,16 @@ def test_nothing_is_loaded_when_something_is_wrong(gitee):
         np.testing.assert_array_equal(weights(target)[name].asnumpy(), value)
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_a_weight_that_is_no_number_is_an_error(gitee, value):
+    before = gitee.up1[0].bias.asnumpy().copy()
+    bias = before.copy()
+    bias[3] = value
+    with pytest.raises(InputError, match="x.ckpt: damaged, inf or nan in up1.0.bias"):
+        load_into(gitee, {**weights(gitee), "up1.0.bias": Tensor(bias)}, "x.ckpt")
+    np.testing.assert_array_equal(gitee.up1[0].bias.asnumpy(), before)
+
+
 def test_half_precision_weights_become_float32(tmp_path, gitee):
     half = {name: value.asnumpy().astype(np.float16) for name, value in weights(gitee).items()}
     save_checkpoint(tmp_path / "half.ckpt", half, describe(gitee))
