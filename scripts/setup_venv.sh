@@ -4,20 +4,20 @@
 
 find_python() {
     local candidate
-    for candidate in "${AECRNET_PYTHON:-}" python3.11 python3.10 python3.9 python3 python; do
+    for candidate in "${AECRNET_PYTHON:-}" python3.11 python3.12 python3.10 python3.9 python3 python; do
         if [ -n "$candidate" ] && command -v "$candidate" >/dev/null &&
-            "$candidate" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null; then
+            "$candidate" -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then
             command -v "$candidate"
             return
         fi
     done
-    echo "error: Python 3.9, 3.10 or 3.11 is needed (MindSpore 2.8.0 on CPU), found" \
+    echo "error: Python 3.9 to 3.12 is needed (MindSpore 2.8.0 on CPU), found" \
         "$(python3 --version 2>/dev/null || echo none); set AECRNET_PYTHON to the path of one" >&2
     return 1
 }
 
 setup_venv() {
-    local root stamps file missing=()
+    local root stamps log file missing=()
     root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
     PYTHON="$root/.venv/bin/python"
     stamps="$root/.venv/installed"
@@ -33,7 +33,11 @@ setup_venv() {
     done
     [ ${#missing[@]} -eq 0 ] && return
     echo "installing ${missing[*]} (about 1 GB the first time)"
-    (cd "$root" && "$PYTHON" -m pip install -q --disable-pip-version-check "${missing[@]/#/-r}") || return 1
+    log=$root/.venv/install.log  # pip warns of much that does not matter
+    if ! (cd "$root" && "$PYTHON" -m pip install -q --disable-pip-version-check "${missing[@]/#/-r}") >"$log" 2>&1; then
+        grep -v '^WARNING' "$log" >&2
+        return 1
+    fi
     for file in "${missing[@]}"; do
         cp "$root/$file" "$stamps/$file"
     done

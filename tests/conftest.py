@@ -5,10 +5,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import needs
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 SHARED = ROOT.parent / "shared"
+
+
+def pytest_terminal_summary(terminalreporter):
+    needs.skipped = sum(needs.REASON in str(report.longrepr) for report in terminalreporter.getreports("skipped"))
+
+
+def pytest_unconfigure(config):
+    """After pytest's own last line, where everybody looks."""
+    if needs.skipped:
+        print(needs.last_line())
 
 
 @pytest.fixture(scope="session")

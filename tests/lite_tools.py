@@ -7,12 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import needs
+
 FOLDER = Path(__file__).resolve().parent.parent / "ascend310_infer"
 
 
 @pytest.fixture(scope="session")
 def lite():
     """Paths of the C++ programs, built with MindSpore Lite. Skipped (in CI: failed) where it cannot be fetched."""
+    needs.need(needs.CPP)
     built = subprocess.run(["bash", str(FOLDER / "build.sh"), "--tests"], capture_output=True, text=True)
     if built.returncode:
         if "is there a network?" in built.stderr and not os.environ.get("CI"):

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import lite_tools
+import needs
 from golden.seeded import image, seeded
 from lite_tools import FOLDER
 from src.aecrnet import Dehaze
@@ -59,6 +60,7 @@ def models(tmp_path_factory):
 
 
 def test_googletests_pass_under_sanitizers():
+    needs.need(needs.CPP)
     done = subprocess.run(["bash", str(FOLDER / "build.sh"), "--sanitize"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "[  PASSED  ]" in done.stdout

@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+import needs
 from golden.seeded import image, seeded
 from src.data.images import write_image
 from src.errors import InputError, UsageError
@@ -21,8 +21,6 @@ ROOT = Path(__file__).resolve().parent.parent
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -r checkpoints/recipe/requirements.txt")
 if sys.version_info < (3, 10):
     pytest.skip("the recipe needs Python 3.10", allow_module_level=True)
-if not shutil.which("g++") or not Path(sysconfig.get_path("include"), "Python.h").is_file():
-    pytest.skip("the recipe compiles C++: apt-get install g++ python3-dev", allow_module_level=True)
 
 from checkpoints.recipe import batches, haze_variety, health, optimizer, train  # noqa: E402
 from checkpoints.recipe.network import DeformPatches, Dehaze  # noqa: E402
@@ -30,6 +28,7 @@ from checkpoints.recipe.network import DeformPatches, Dehaze  # noqa: E402
 
 @pytest.fixture(autouse=True, scope="module")
 def two_threads():
+    needs.need(("g++", "python3-dev"))
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield

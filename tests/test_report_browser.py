@@ -1,21 +1,18 @@
 """The report in a real browser: sliders by mouse, touch and keys, table, search, phone width.
 
-Needs Debian's Chromium and its driver, and Selenium:
-    apt-get install --no-install-recommends chromium chromium-driver && pip install "selenium>=4.10,<5"
-Without them the tests are skipped, in CI (CI=true) they fail.
+Skipped without Debian's Chromium and its driver.
 """
 import base64
 import io
-import os
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import needs
 from src.report.report import Report
 
-INSTALL = 'apt-get install --no-install-recommends chromium chromium-driver && pip install "selenium>=4.10,<5"'
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1280,900")
 GAINS = [3.0 - 0.2 * number for number in range(30)]  # image 0 gains most, 16 to 29 lose
@@ -24,20 +21,16 @@ GAINS = [3.0 - 0.2 * number for number in range(30)]  # image 0 gains most, 16 t
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     """Headless Chromium with a new profile."""
-    chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
-    try:
-        from selenium import webdriver
-        from selenium.webdriver.chrome.service import Service
-    except ImportError:
-        chromium = None
-    if not chromium or not chromedriver:
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"needs Chromium: {INSTALL}")
+    needs.need(("chromium", "chromium-driver"))
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
     options = webdriver.ChromeOptions()
-    options.binary_location = chromium
+    options.binary_location = shutil.which("chromium")
     for flag in FLAGS + (f"--user-data-dir={tmp_path_factory.mktemp('profile')}",):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(chromedriver))
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
     yield driver
     driver.quit()
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+import needs
 from src.errors import InputError, UsageError
 from src.video import clip as video_file
 from src.video.dehaze import dehaze_video, is_video
@@ -276,12 +277,9 @@ def test_without_ffmpeg_the_lost_sound_is_mentioned(clip, tmp_path, no_ffmpeg):
 
 @pytest.fixture
 def ffmpeg():
-    """The real program; CI must have it."""
-    path = shutil.which("ffmpeg")
-    if not path:
-        reason = "needs ffmpeg: apt-get install --no-install-recommends ffmpeg"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
-    return path
+    """The real program."""
+    needs.need(("ffmpeg",))
+    return shutil.which("ffmpeg")
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm"])  # AAC is copied into the first, encoded anew for the second
