@@ -12,9 +12,9 @@ from typing import Tuple
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.dcn import DCN, DeformConv2d
-from src.fast_deconv import FastDeconv
-from src.layers import ReflectionPad, Shift, WideConv, conv2d, reflect, spread, upsample
+from .dcn import DCN, DeformConv2d
+from .fast_deconv import FastDeconv
+from .layers import ReflectionPad, Shift, WideConv, conv2d, reflect, spread, upsample
 
 ARCHS = ("gitee", "paper")
 VALUE_RANGE = {"gitee": 255.0, "paper": 1.0}

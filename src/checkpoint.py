@@ -8,9 +8,9 @@ import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 
-from src.aecrnet import ARCHS, VALUE_RANGE, Dehaze
-from src.errors import InputError, one_line
-from src.files import PathLike, atomic_write
+from .aecrnet import ARCHS, VALUE_RANGE, Dehaze
+from .errors import InputError, one_line
+from .files import PathLike, atomic_write
 
 # A checkpoint without a description is one of the model-zoo reference.
 REFERENCE = {"arch": "gitee", "dcn_sampling": "gitee"}

@@ -9,8 +9,8 @@ from typing import Any, Dict, List, NoReturn, Optional, Sequence, Set, Tuple
 
 import yaml
 
-from src.errors import UsageError, one_line
-from src.files import PathLike, atomic_write
+from .errors import UsageError, one_line
+from .files import PathLike, atomic_write
 
 DEFAULTS = Path(__file__).resolve().parent.parent / "configs" / "gitee.yaml"
 

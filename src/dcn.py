@@ -9,7 +9,7 @@ from typing import Optional, Tuple, Union
 
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.sampling import contract, exact_corners, gitee_deform_conv2d
+from .sampling import contract, exact_corners, gitee_deform_conv2d
 
 Pair = Union[int, Tuple[int, int]]
 

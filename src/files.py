@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Iterator, Union
 
-from src.errors import InputError, one_line
+from .errors import InputError, one_line
 
 PathLike = Union[str, "os.PathLike[str]"]
 

@@ -12,7 +12,7 @@ from typing import Dict, NamedTuple, Sequence, Tuple
 import numpy as np
 from mindspore import Tensor, nn
 
-from src.aecrnet import MULTIPLE, VALUE_RANGE, Dehaze
+from .aecrnet import MULTIPLE, VALUE_RANGE, Dehaze
 
 MOST_GAIN = 10.0
 MOST_OFFSET = 0.25  # of the shorter side of the feature map

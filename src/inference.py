@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Iterable, List, Optional, Sequence, Tuple, Uni
 
 import numpy as np
 
-from src.data.images import MIN_SIDE, check_size, read_image
-from src.errors import InputError, UsageError
-from src.files import PathLike
-from src.infer.tiles import ALIGN, align_up, restore_in_tiles, restore_with_ensemble, to_uint8, windows
+from .data.images import MIN_SIDE, check_size, read_image
+from .errors import InputError, UsageError
+from .files import PathLike
+from .infer.tiles import ALIGN, align_up, restore_in_tiles, restore_with_ensemble, to_uint8, windows
 
 if TYPE_CHECKING:  # imports MindSpore
-    from src.health import Health
+    from .health import Health
 
 SHIPPED_CHECKPOINT = Path(__file__).resolve().parent.parent / "checkpoints" / "aecrnet.ckpt"
 AUTO_TILE_PIXELS = 1_000_000  # larger images are tiled unless --tile says otherwise
@@ -64,7 +64,7 @@ class Dehazer:
         self.tile, self.overlap, self.self_ensemble = tile, overlap, self_ensemble
         if network is None:
             path = find_checkpoint(checkpoint)
-            from src.network_runner import NetworkRunner
+            from .network_runner import NetworkRunner
 
             network = NetworkRunner(path, device_target, device_id, raw_weights)
         self.network = network
@@ -111,7 +111,7 @@ class Dehazer:
         """
         if not hasattr(self.network, "probe"):
             return None
-        from src.health import as_input, judge, middle
+        from .health import as_input, judge, middle
 
         arch = self.network.description["arch"]
         return judge([self.network.probe(as_input(middle(image), arch)) for image in images])
@@ -170,7 +170,7 @@ def open_dehazer(options: SimpleNamespace, mindir_path: str = "") -> Dehazer:
     """The Dehazer that the flags of eval.py and infer.py ask for, with an exported model in a checkpoint's place."""
     network = None
     if mindir_path:
-        from src.export.model import MindirNetwork
+        from .export.model import MindirNetwork
 
         network = MindirNetwork(mindir_path, options.device_target, options.device_id)
     return Dehazer(options.ckpt_path or None, options.device_target, options.tile, options.overlap,

@@ -18,10 +18,10 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from src import errors
-from src.config import Parser
-from src.errors import UsageError
-from src.files import make_output_folder
+from . import errors
+from .config import Parser
+from .errors import UsageError
+from .files import make_output_folder
 
 DEFAULT_PORT = 8118  # msrun's
 
@@ -39,7 +39,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     options = _parse(sys.argv[1:] if argv is None else argv)
     cluster = read_cluster(os.environ)
     logs = make_output_folder(options.log_dir, "--log_dir").resolve()
-    from src.ranks.processes import RankProcesses
+    from .ranks.processes import RankProcesses
 
     first = cluster.node_rank * options.workers
     with RankProcesses(command(options, cluster, logs), environment(os.environ, options.workers), logs,

@@ -13,7 +13,7 @@ from typing import Callable, Tuple
 
 import numpy as np
 
-from src.errors import InputError
+from .errors import InputError
 
 WINDOW = 11  # side of every SSIM window here, pixels
 SIGMA = 1.5  # its standard deviation, pixels

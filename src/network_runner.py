@@ -9,11 +9,11 @@ import mindspore
 import numpy as np
 from mindspore import Tensor
 
-from src.aecrnet import VALUE_RANGE
-from src.checkpoint import load_network
-from src.files import PathLike
-from src.health import ProbeCell
-from src.ranks.device import select_device
+from .aecrnet import VALUE_RANGE
+from .checkpoint import load_network
+from .files import PathLike
+from .health import ProbeCell
+from .ranks.device import select_device
 
 # (pixels, calls): a shape with as many pixels is compiled from as many calls on (see NetworkRunner)
 WORTH_COMPILING = ((300_000, 1), (50_000, 2), (0, 8))

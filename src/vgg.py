@@ -8,9 +8,9 @@ from typing import Tuple
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.checkpoint import load_checkpoint, load_into
-from src.errors import InputError
-from src.files import PathLike
+from .checkpoint import load_checkpoint, load_into
+from .errors import InputError
+from .files import PathLike
 
 WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512, 512, "pool", 512)
 SLICE_ENDS = (1, 6, 11, 20, 29)  # relu1_1, relu2_1, relu3_1, relu4_1, relu5_1: the last layer of each map

@@ -12,9 +12,9 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from src.data.pairs import PAIR_LAYOUTS, Pair, find_pairs, load_pair
-from src.data.sources import TRAIN_LAYOUTS, open_source, whole_pair
-from src.errors import UsageError
+from ..errors import UsageError
+from .pairs import PAIR_LAYOUTS, Pair, find_pairs, load_pair
+from .sources import TRAIN_LAYOUTS, open_source, whole_pair
 
 __all__ = [
     "PAIR_LAYOUTS", "TRAIN_LAYOUTS", "Pair", "TrainDataset", "find_pairs", "load_pair", "open_source", "whole_pair"]

@@ -10,9 +10,9 @@ from typing import List, Tuple
 
 import numpy as np
 
-from src.data.haze import add_haze, disparity_to_depth, synthetic_depth, transmission
-from src.data.images import write_image
-from src.files import PathLike
+from ..files import PathLike
+from .haze import add_haze, disparity_to_depth, synthetic_depth, transmission
+from .images import write_image
 
 # name: (airlight A, scattering coefficient beta, seed of the invented depth)
 DEMO_HAZE = {

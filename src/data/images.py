@@ -10,8 +10,8 @@ from typing import Iterator, List, NamedTuple, Optional, Tuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from src.errors import InputError, one_line
-from src.files import PathLike, atomic_write
+from ..errors import InputError, one_line
+from ..files import PathLike, atomic_write
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 MIN_SIDE = 16  # pixels: below it the network's quarter-size map is narrower than a deformable kernel's reach

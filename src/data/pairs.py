@@ -18,10 +18,10 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from src.data.haze import RESIDE_BORDER
-from src.data.images import list_images, read_image
-from src.errors import InputError, UsageError
-from src.files import PathLike
+from ..errors import InputError, UsageError
+from ..files import PathLike
+from .haze import RESIDE_BORDER
+from .images import list_images, read_image
 
 NTIRE_LAYOUTS = ("Dense", "NHHaze", "OHAZE", "IHAZE")  # names that end in _hazy and _GT
 PAIR_LAYOUTS = ("RESIDE",) + NTIRE_LAYOUTS + ("Pairs",)

@@ -16,7 +16,9 @@ from typing import Callable, Dict, List, Sequence, Tuple, Union
 import numpy as np
 from PIL import Image
 
-from src.data.haze import (
+from ..errors import InputError, UsageError, one_line
+from ..files import PathLike
+from .haze import (
     ITS_AIRLIGHT,
     ITS_BETA,
     RESIDE_BORDER,
@@ -27,10 +29,8 @@ from src.data.haze import (
     synthetic_depth,
     transmission,
 )
-from src.data.images import read_image
-from src.data.pairs import PAIR_LAYOUTS, Pair, data_folder, find_pairs, images_in, match_sizes, subfolder
-from src.errors import InputError, UsageError, one_line
-from src.files import PathLike
+from .images import read_image
+from .pairs import PAIR_LAYOUTS, Pair, data_folder, find_pairs, images_in, match_sizes, subfolder
 
 TRAIN_LAYOUTS = PAIR_LAYOUTS + ("Depth", "Photos")
 Window = Tuple[int, int, int, int]

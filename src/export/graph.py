@@ -11,8 +11,8 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from src.aecrnet import VALUE_RANGE, Dehaze
-from src.layers import WideConv
+from ..aecrnet import VALUE_RANGE, Dehaze
+from ..layers import WideConv
 
 TAPS = 9
 TAPS_AT_ONCE = 3  # more cost memory (1.5 GB instead of 1.3 GB at 480x640 for all 9), fewer cost nodes to build

@@ -11,8 +11,8 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 # importing mindspore chooses the protobuf implementation that its message classes need
 from mindspore.train.mind_ir_pb2 import AttributeProto, ModelProto, NodeProto, PrimitiveProto
 
-from src.errors import InputError
-from src.files import PathLike, atomic_write
+from ..errors import InputError
+from ..files import PathLike, atomic_write
 
 VERSION_2_8 = 3
 VERSION_LITE_2_0 = 1

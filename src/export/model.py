@@ -10,11 +10,11 @@ import numpy as np
 from mindspore import Tensor, nn
 from mindspore import dtype as mstype
 
-from src.aecrnet import MULTIPLE, RGB_MEAN, VALUE_RANGE, Dehaze
-from src.errors import InputError, one_line
-from src.export.graph import ExportGraph
-from src.files import PathLike, atomic_write, sha256
-from src.ranks.device import select_device
+from ..aecrnet import MULTIPLE, RGB_MEAN, VALUE_RANGE, Dehaze
+from ..errors import InputError, one_line
+from ..files import PathLike, atomic_write, sha256
+from ..ranks.device import select_device
+from .graph import ExportGraph
 
 INPUT_NAME = "x"
 SIDECAR_KEYS = {"format", "arch", "input_name", "layout", "dtype", "shape", "range", "mean", "clip", "multiple_of",

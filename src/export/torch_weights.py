@@ -9,8 +9,8 @@ from typing import Any, Dict, List, Mapping, Tuple
 
 import numpy as np
 
-from src.errors import InputError, one_line
-from src.files import PathLike, atomic_write
+from ..errors import InputError, one_line
+from ..files import PathLike, atomic_write
 
 Weights = Dict[str, np.ndarray]
 

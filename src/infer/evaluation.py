@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, Dict, List, Tuple
 import numpy as np
 from tqdm import tqdm
 
-from src.data.images import read_image, write_image
-from src.data.pairs import Pair, match_sizes
-from src.errors import UserError, one_line
-from src.files import make_output_folder, sha256
-from src.infer.pipeline import dehaze_all, sort_by_size
-from src.infer.scores import PROTOCOL, means, peak_memory_mb, score, table, write_summary, write_table
-from src.inference import Dehazer
-from src.report.report import Report, software_versions
+from ..data.images import read_image, write_image
+from ..data.pairs import Pair, match_sizes
+from ..errors import UserError, one_line
+from ..files import make_output_folder, sha256
+from ..inference import Dehazer
+from ..report.report import Report, software_versions
+from .pipeline import dehaze_all, sort_by_size
+from .scores import PROTOCOL, means, peak_memory_mb, score, table, write_summary, write_table
 
 if TYPE_CHECKING:  # imports MindSpore, which takes seconds
-    from src.ranks.device import Ranks
+    from ..ranks.device import Ranks
 
 DIAGNOSED = 4  # images that `diagnose` looks at
 REPORTED = ("psnr_hazy", "psnr", "ssim_hazy", "ssim")

@@ -8,10 +8,10 @@ from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional
 
 import numpy as np
 
-from src.data.images import image_size
-from src.errors import UserError
-from src.files import PathLike
-from src.inference import Dehazer
+from ..data.images import image_size
+from ..errors import UserError
+from ..files import PathLike
+from ..inference import Dehazer
 
 READERS = 2  # threads
 AHEAD = 2  # images decoded beyond those in the network

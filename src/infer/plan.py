@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
-from src.data.images import EXTENSIONS
-from src.errors import InputError, UsageError
-from src.files import make_output_folder
+from ..data.images import EXTENSIONS
+from ..errors import InputError, UsageError
+from ..files import make_output_folder
 
 VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm")  # as src.video.clip.CODECS, which imports OpenCV
 WILDCARDS = "*?["

@@ -11,9 +11,9 @@ from typing import Any, Dict, Iterator, List, Mapping, Sequence
 
 import numpy as np
 
-from src import metrics
-from src.errors import InputError, one_line
-from src.files import PathLike, atomic_write
+from .. import metrics
+from ..errors import InputError, one_line
+from ..files import PathLike, atomic_write
 
 # The papers' measures first, then the authors' SSIM and the figures of the model-zoo reference.
 MEASURES = {

@@ -10,9 +10,9 @@ import mindspore
 import numpy as np
 from mindspore import Tensor, ops
 
-from src.errors import InputError, one_line
-from src.launch import end_with_parent
-from src.ranks.signals import STOP_RANK
+from ..errors import InputError, one_line
+from ..launch import end_with_parent
+from .signals import STOP_RANK
 
 CPU_PATIENCE = 1800  # seconds that a rank waits for the others on CPU; compiling and validating take their time
 

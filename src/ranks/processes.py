@@ -13,8 +13,8 @@ from typing import Dict, List, Mapping, Optional, Sequence
 
 import psutil
 
-from src.launch import end_with_parent
-from src.ranks.signals import STOP_RANK
+from ..launch import end_with_parent
+from .signals import STOP_RANK
 
 POLL = 0.2  # seconds
 STOP_SECONDS = 300  # that ranks get after a signal, to finish the step in hand and save

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Dict, Iterator, List, Mapping, Sequence, Tuple
 
-from src.report.chart import histogram, signed
+from .chart import histogram, signed
 
 FOLDER = Path(__file__).with_name("page")
 HEADINGS = {"psnr_hazy": "PSNR hazy", "psnr": "PSNR", "psnr_gain": "PSNR gain",

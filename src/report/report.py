@@ -10,9 +10,9 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 from PIL import Image
 
-from src.errors import InputError, one_line
-from src.files import PathLike, atomic_write
-from src.report.html import Entry, page
+from ..errors import InputError, one_line
+from ..files import PathLike, atomic_write
+from .html import Entry, page
 
 MAX_BYTES = 50_000_000  # of the whole file, as long as `expected` is right
 PAGE_BYTES, ENTRY_BYTES = 60_000, 4_000  # of it style, script and header; markup of one entry

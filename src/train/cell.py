@@ -6,9 +6,9 @@ from typing import Optional, Tuple
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops, value_and_grad
 from mindspore import dtype as mstype
 
-from src.aecrnet import Dehaze
-from src.loss import ContrastLoss
-from src.train.optimizer import Adam
+from ..aecrnet import Dehaze
+from ..loss import ContrastLoss
+from .optimizer import Adam
 
 
 class NetWithCRLossCell(nn.Cell):

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from src.errors import UsageError
+from ..errors import UsageError
 
 LOCAL_DATA = "/cache/data"
 

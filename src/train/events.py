@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import Mapping
 
-from src.errors import UsageError
-from src.files import PathLike
+from ..errors import UsageError
+from ..files import PathLike
 
 
 class EventFile:

@@ -10,9 +10,9 @@ from typing import Any, Dict, Iterator, List
 import numpy as np
 from tqdm import tqdm
 
-from src.errors import one_line
-from src.files import PathLike, atomic_write
-from src.health import Health
+from ..errors import one_line
+from ..files import PathLike, atomic_write
+from ..health import Health
 
 COLUMNS = ("step", "epoch", "loss", "l1", "cr", "lr", "images_per_s", "val_psnr", "val_ssim",
            "gain", "offset", "silent")
@@ -37,7 +37,7 @@ class TrainingLog:
         self._rows = [row for row in _read(self._csv) if int(row["step"]) <= step] if step else []
         self._events, self._warned = None, False
         if enabled and options.summary_dir:
-            from src.train.events import EventFile
+            from .events import EventFile
 
             self._events = EventFile(options.summary_dir, step + 1 if step else 0)
         self._on_disk = False  # whether metrics.csv holds all rows

@@ -7,7 +7,7 @@ from typing import List, Optional, Sequence, Tuple
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from src.errors import UsageError
+from ..errors import UsageError
 
 
 class Adam(nn.Cell):

@@ -6,8 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, List
 
-from src import config
-from src.errors import InputError, UsageError, one_line
+from .. import config
+from ..errors import InputError, UsageError, one_line
 
 AT_LEAST = {
     "seed": 0, "repeat": 1, "epochs": 1, "batch_size": 1, "accumulate": 1, "lr_min": 0, "lr_step": 1,

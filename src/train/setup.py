@@ -10,19 +10,19 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 from mindspore import amp, nn
 
-from src.aecrnet import VALUE_RANGE, Dehaze
-from src.checkpoint import REFERENCE, load_checkpoint, load_into, network_weights
-from src.data.dataset import Pair, TrainDataset, find_pairs, open_source
-from src.data.demo import write_demo_set
-from src.errors import InputError, UsageError
-from src.fast_deconv import FastDeconv
-from src.loss import ContrastLoss
-from src.ranks.device import Ranks
-from src.train.cell import NetWithCRLossCell, TrainOneStepCell
-from src.train.optimizer import Adam, learning_rate_factors
-from src.train.state import TrainState
-from src.train.validation import choose_images
-from src.vgg import load_vgg19, random_vgg19
+from ..aecrnet import VALUE_RANGE, Dehaze
+from ..checkpoint import REFERENCE, load_checkpoint, load_into, network_weights
+from ..data.dataset import Pair, TrainDataset, find_pairs, open_source
+from ..data.demo import write_demo_set
+from ..errors import InputError, UsageError
+from ..fast_deconv import FastDeconv
+from ..loss import ContrastLoss
+from ..ranks.device import Ranks
+from ..vgg import load_vgg19, random_vgg19
+from .cell import NetWithCRLossCell, TrainOneStepCell
+from .optimizer import Adam, learning_rate_factors
+from .state import TrainState
+from .validation import choose_images
 
 DEMO_FOLDER = Path("output/demo_data")
 AMP_LEVEL = {"CPU": "O0", "GPU": "O2", "Ascend": "O3"}  # of `--amp_level auto`

@@ -11,11 +11,11 @@ import numpy as np
 from mindspore import Parameter, Tensor
 from tqdm import tqdm
 
-from src.aecrnet import Dehaze
-from src.checkpoint import describe, load_checkpoint, network_weights, save_checkpoint
-from src.errors import InputError, UsageError, one_line
-from src.ranks.device import Ranks
-from src.train.cell import TrainOneStepCell
+from ..aecrnet import Dehaze
+from ..checkpoint import describe, load_checkpoint, network_weights, save_checkpoint
+from ..errors import InputError, UsageError, one_line
+from ..ranks.device import Ranks
+from .cell import TrainOneStepCell
 
 # Options that decide the sequence of updates: another value would not continue the same run.
 FIXED = ("arch", "dcn_sampling", "seed", "batch_size", "accumulate", "patch_size", "data_train",

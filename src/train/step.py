@@ -8,12 +8,12 @@ import numpy as np
 from mindspore import Tensor, float32
 from tqdm import tqdm
 
-from src.data.dataset import Arrays, TrainDataset
-from src.errors import InputError, UserError
-from src.ranks.device import Ranks
-from src.train.cell import TrainOneStepCell
-from src.train.log import TimedBatches
-from src.train.state import TrainState
+from ..data.dataset import Arrays, TrainDataset
+from ..errors import InputError, UserError
+from ..ranks.device import Ranks
+from .cell import TrainOneStepCell
+from .log import TimedBatches
+from .state import TrainState
 
 
 def optimizer_step(options: SimpleNamespace, cell: TrainOneStepCell, batches: TimedBatches, rate: float,

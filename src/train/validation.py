@@ -6,11 +6,11 @@ from typing import Dict, List, Tuple
 import numpy as np
 from mindspore import Tensor
 
-from src.aecrnet import VALUE_RANGE, Dehaze
-from src.data.pairs import Pair, load_pair
-from src.health import Health, ProbeCell, as_input, judge, middle
-from src.metrics import psnr, ssim
-from src.ranks.device import Ranks
+from ..aecrnet import VALUE_RANGE, Dehaze
+from ..data.pairs import Pair, load_pair
+from ..health import Health, ProbeCell, as_input, judge, middle
+from ..metrics import psnr, ssim
+from ..ranks.device import Ranks
 
 GOLDEN_RATIO = 0.618034  # its multiples modulo 1 are spread evenly
 

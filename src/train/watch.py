@@ -4,10 +4,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Dict
 
-from src.aecrnet import Dehaze
-from src.data.dataset import TrainDataset
-from src.health import ProbeCell, judge
-from src.train.log import TrainingLog
+from ..aecrnet import Dehaze
+from ..data.dataset import TrainDataset
+from ..health import ProbeCell, judge
+from .log import TrainingLog
 
 WORTH_IT = 100  # forward passes of one crop; a look costs about one, a step three of each of its crops
 

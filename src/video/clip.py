@@ -13,7 +13,7 @@ from typing import Callable, Iterator, List, Optional
 import cv2
 import numpy as np
 
-from src.errors import InputError
+from ..errors import InputError
 
 # suffix -> what the opencv-python-headless wheel can encode there; it holds no H.264 encoder
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "XVID", ".webm": "VP90"}

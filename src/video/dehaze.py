@@ -9,10 +9,10 @@ from typing import Callable, Dict, Iterator, List, Optional
 import cv2
 import numpy as np
 
-from src.errors import InputError, UsageError, one_line
-from src.files import PathLike, atomic_write
-from src.video.blend import TemporalBlend
-from src.video.clip import CODECS, Clip, add_sound, probe, read_frames, write_frames
+from ..errors import InputError, UsageError, one_line
+from ..files import PathLike, atomic_write
+from .blend import TemporalBlend
+from .clip import CODECS, Clip, add_sound, probe, read_frames, write_frames
 
 Dehaze = Callable[[np.ndarray], np.ndarray]
 Progress = Callable[[int, int], None]
