@@ -1,4 +1,5 @@
 """checkpoints/recipe: the PyTorch trainer learns the network that MindSpore runs."""
+import functools
 import os
 import re
 import shutil
@@ -23,7 +24,7 @@ if sys.version_info < (3, 10):
     pytest.skip("the recipe needs Python 3.10", allow_module_level=True)
 
 from checkpoints.recipe import batches, haze_variety, health, optimizer, train  # noqa: E402
-from checkpoints.recipe.network import DeformPatches, Dehaze  # noqa: E402
+from checkpoints.recipe.network import Conv3x3, DeformPatches, Dehaze  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -133,6 +134,28 @@ def test_deformable_convolution_has_the_gradients_of_its_definition():
     offset = rng.integers(-2, 3, (1, 4, 5, 18)) + rng.uniform(0.2, 0.8, (1, 4, 5, 18))
     inputs = [torch.tensor(value, dtype=torch.float32, requires_grad=True) for value in (x, offset, mask)]
     assert torch.autograd.gradcheck(DeformPatches.apply, inputs, eps=1e-2, atol=2e-3, rtol=1e-3)
+
+
+@pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="Winograd's method is for AVX-512 with bfloat16")
+@pytest.mark.parametrize("shape", [(3, 48, 48), (1, 1, 1), (2, 2, 3), (1, 33, 6)])
+def test_winograd_rounds_about_as_the_direct_convolution_does(shape):
+    torch.manual_seed(0)
+    n, height, width = shape
+    conv = Conv3x3(64, 128)
+    x = torch.relu(torch.randn(n, 64, height, width)).requires_grad_()
+    grad = torch.randn(n, 128, height, width)
+
+    def results(forward, x):
+        out = forward(x)
+        return [value.float() for value in (out, *torch.autograd.grad(out, (x, conv.weight, conv.bias), grad.to(out)))]
+
+    direct = functools.partial(torch.nn.Conv2d.forward, conv)
+    exact = results(direct, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, theirs = results(conv, x), results(direct, x)
+    for own, other, truth in zip(ours, theirs, exact):
+        scale = truth.norm()
+        assert 0 < (own - truth).norm() / scale < max(3 * (other - truth).norm() / scale, 5e-3)
 
 
 @pytest.mark.parametrize("muon", [0.0, 1.0])
