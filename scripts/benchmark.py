@@ -18,8 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+import _clone  # noqa: F401
 from src import errors
 from src.config import Parser
 from src.errors import InputError, UsageError
@@ -78,9 +77,8 @@ def measure(case: str, options: argparse.Namespace) -> Dict[str, Any]:
 def run_child(case: str, what: str, options: argparse.Namespace) -> Dict[str, Any]:
     """Figures that benchmark_cases.py prints in a process of its own. Raises: InputError if it fails."""
     cores = sorted(os.sched_getaffinity(0))[:options.threads]
-    code = "import sys; sys.path[:0] = sys.argv[1:3]; import benchmark_cases as b; b.run(*sys.argv[3:])"
     child = subprocess.run(
-        [sys.executable, "-c", code, str(ROOT), str(ROOT / "scripts"), case, what, str(options.repeats)],
+        [sys.executable, str(ROOT / "scripts/benchmark_cases.py"), case, what, str(options.repeats)],
         env={**os.environ, "OMP_NUM_THREADS": str(options.threads)}, capture_output=True, text=True,
         preexec_fn=lambda: os.sched_setaffinity(0, cores))
     if child.returncode:

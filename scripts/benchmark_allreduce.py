@@ -12,14 +12,12 @@ import os
 import statistics
 import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Callable
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+import _clone  # noqa: F401
 from src import config, errors
 
 SECTIONS = ("model", "device", "data", "train", "contrast", "checkpoint")

@@ -19,6 +19,7 @@ import mindspore
 import numpy as np
 from mindspore import Tensor, jit, nn, ops
 
+import _clone  # noqa: F401
 from src import config
 from src.aecrnet import VALUE_RANGE, Dehaze
 from src.data.images import read_image, write_image
@@ -219,7 +220,7 @@ def _write_photos(folder, count, size):
 
 
 def _eval(folder):
-    from eval import SECTIONS
+    from src.commands.eval import SECTIONS
     from src.data.pairs import find_pairs
     from src.infer.evaluation import Evaluation
     from src.inference import open_dehazer
@@ -309,3 +310,7 @@ def _start_up(folder):
     command = [sys.executable, str(ROOT / "infer.py"), "--help"]
     return Case(lambda: subprocess.run(command, stdout=subprocess.DEVNULL, check=True, env=os.environ), None,
                 "infer.py --help, in seconds", 1.0, has_memory=False)
+
+
+if __name__ == "__main__":
+    run(*sys.argv[1:])

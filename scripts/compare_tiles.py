@@ -9,14 +9,11 @@ photos: the demo photos. Needs the memory of the whole image.
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 from typing import Iterator, List, Optional, Tuple
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+import _clone  # noqa: F401
 from src import errors
 from src.config import Parser
 from src.data.images import read_image

@@ -13,14 +13,12 @@ with the authors' names. PyTorch files are read and written with torch (pip inst
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from mindspore import nn
 
+import _clone  # noqa: F401
 from src import errors
 from src.aecrnet import Dehaze
 from src.checkpoint import describe, load_network, save_checkpoint

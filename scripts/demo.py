@@ -7,13 +7,11 @@ PSNR and SSIM before and after.
 """
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+import _clone  # noqa: F401
 from src import errors
 from src.config import Parser
 from src.data.demo import demo_pairs

@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 from pathlib import Path
 from typing import List, Tuple
 
 import numpy as np
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+import _clone  # noqa: F401
 from src import errors
 from src.config import Parser
 from src.data.haze import ITS_AIRLIGHT, ITS_BETA, SOTS_AIRLIGHT, SOTS_BETAS, sample_haze

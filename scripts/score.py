@@ -13,8 +13,7 @@ import sys
 from pathlib import Path
 from typing import List, Optional, Tuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+import _clone  # noqa: F401
 from src import errors
 from src.config import Parser
 from src.data.images import read_image

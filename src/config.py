@@ -10,9 +10,9 @@ from typing import Any, Dict, List, NoReturn, Optional, Sequence, Set, Tuple
 import yaml
 
 from .errors import UsageError, one_line
-from .files import PathLike, atomic_write
+from .files import PathLike, atomic_write, shipped
 
-DEFAULTS = Path(__file__).resolve().parent.parent / "configs" / "gitee.yaml"
+DEFAULTS = shipped("configs/gitee.yaml")
 
 CHOICES = {
     "arch": ("gitee", "paper"),

@@ -53,3 +53,12 @@ def make_output_folder(path: PathLike, flag: str) -> Path:
 def sha256(path: PathLike) -> str:
     """Hash of a file, to know a checkpoint again."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def shipped(path: str) -> Path:
+    """A file that the program ships with, as "configs/gitee.yaml": beside src/ in a clone, in the installed package.
+
+    pyproject.toml says which folders are installed.
+    """
+    package = Path(__file__).resolve().parent
+    return (package.parent if package.name == "src" else package) / path

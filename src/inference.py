@@ -19,13 +19,13 @@ import numpy as np
 
 from .data.images import MIN_SIDE, check_size, read_image
 from .errors import InputError, UsageError
-from .files import PathLike
+from .files import PathLike, shipped
 from .infer.tiles import ALIGN, align_up, restore_in_tiles, restore_with_ensemble, to_uint8, windows
 
 if TYPE_CHECKING:  # imports MindSpore
     from .health import Health
 
-SHIPPED_CHECKPOINT = Path(__file__).resolve().parent.parent / "checkpoints" / "aecrnet.ckpt"
+SHIPPED_CHECKPOINT = shipped("checkpoints/aecrnet.ckpt")
 AUTO_TILE_PIXELS = 1_000_000  # larger images are tiled unless --tile says otherwise
 AUTO_TILE = 512  # pixels
 OVERLAP = 64  # pixels; what the network sees to each side of a pixel is about as wide

@@ -91,8 +91,8 @@ def end_with_parent(number: int) -> None:
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    parser = Parser(
-        prog="python -m src.launch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog=f"python -m {__package__}.launch", description=__doc__,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, required=True, help="ranks on this host, one a card")
     parser.add_argument("--log_dir", default="output/logs",
                         help="folder for the logs of all ranks (default: %(default)s)")

@@ -8,7 +8,6 @@ import pytest
 import needs
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 SHARED = ROOT.parent / "shared"
 

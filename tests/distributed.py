@@ -15,9 +15,9 @@ import numpy as np
 import psutil
 from mindspore import Tensor, nn
 
-import train
 from golden.seeded import seeded
 from src import errors
+from src.commands import train
 from src.train import setup
 from src.train.log import TrainingLog
 from src.train.validation import validate

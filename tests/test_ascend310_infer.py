@@ -21,6 +21,8 @@ from src.export.lite import rewrite_for_lite20
 from src.export.model import MindirNetwork, write_model, write_sidecar
 from src.inference import Dehazer
 
+pytestmark = pytest.mark.slow
+
 FIXED = (64, 80)
 
 lite = lite_tools.lite  # the fixture

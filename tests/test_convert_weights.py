@@ -178,6 +178,7 @@ class Malicious:
         return os.system, (self.command,)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("new_format", [True, False])
 def test_a_file_that_wants_code_to_be_run_is_refused_in_one_line(new_format, tmp_path):
     mark = tmp_path / "was_run"
@@ -193,6 +194,7 @@ def test_a_file_that_wants_code_to_be_run_is_refused_in_one_line(new_format, tmp
     assert mark.exists()
 
 
+@pytest.mark.slow
 def test_safetensors_need_no_torch_and_the_others_say_what_they_need(official, tmp_path):
     """In a Python where torch cannot be imported."""
     write(tmp_path / "official.safetensors", official)

@@ -325,6 +325,7 @@ print("MB", (memory("VmHWM") - before) / 1e3)
 """
 
 
+@pytest.mark.slow
 @both_modes
 def test_memory_of_a_large_image_stays_below_1500_mb(mode):
     done = subprocess.run([sys.executable, "-c", MEASURE, str(mode)], cwd=ROOT, capture_output=True, text=True,

@@ -9,6 +9,8 @@ import pytest
 from src.data.demo import demo_pairs
 from src.data.images import read_image
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts/demo.py"
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import psutil
 import pytest
 
-import train
 from distributed import use_small_nets
 from src import launch
+from src.commands import train
 from src.errors import UsageError
 from src.ranks.device import Ranks
 from src.ranks.processes import first_error
@@ -134,6 +134,7 @@ KINKS = 0.01
 
 # What they learn
 
+@pytest.mark.slow
 def test_two_ranks_learn_what_one_learns_from_twice_the_batch(pairs, two_ranks, tmp_path):
     """Of the authors' graph, whose FastDeconv whitens with the patches of all ranks."""
     expected = alone(pairs, tmp_path, "--arch=paper", "--lr=0.00001", "--batch_size=4")
@@ -141,16 +142,19 @@ def test_two_ranks_learn_what_one_learns_from_twice_the_batch(pairs, two_ranks, 
     assert_learnt_alike(record(two_ranks, "paper", 0)[0], expected, KINKS)
 
 
+@pytest.mark.slow
 def test_gradients_of_two_ranks_are_those_of_twice_the_batch(pairs, two_ranks, tmp_path):
     """In the first step, whose gradients Adam's moments still hold alone."""
     expected = alone(pairs, tmp_path, "--arch=paper", "--lr=0.00001", "--batch_size=4", "--max_steps=1")
     assert_learnt_alike(dict(np.load(two_ranks / "paper_first_step_0.npz")), expected)
 
 
+@pytest.mark.slow
 def test_four_ranks_learn_what_one_learns_from_four_times_the_batch(pairs, four_ranks, tmp_path):
     assert_learnt_alike(record(four_ranks, "small", 0)[0], alone(pairs, tmp_path, "--batch_size=4", small=True))
 
 
+@pytest.mark.slow
 def test_the_contrastive_loss_is_the_mean_over_ranks_of_that_of_their_own_batches(pairs, two_ranks, tmp_path):
     expected = alone(pairs, tmp_path, *CR, "--accumulate=2", small=True)
     assert_learnt_alike(record(two_ranks, "cr", 0)[0], expected)
@@ -163,6 +167,7 @@ def losses(folder):
     return [[float(value) for value in row] for row in rows if row[0]]
 
 
+@pytest.mark.slow
 def test_all_ranks_end_with_the_same_parameters(two_ranks, four_ranks):
     for folder, name, size in ((two_ranks, "paper", 2), (two_ranks, "cr", 2), (four_ranks, "small", 4)):
         first, _ = record(folder, name, 0)
@@ -173,6 +178,7 @@ def test_all_ranks_end_with_the_same_parameters(two_ranks, four_ranks):
                 np.testing.assert_array_equal(first[parameter], other[parameter], err_msg=parameter)
 
 
+@pytest.mark.slow
 def test_each_image_is_seen_once_an_epoch(two_ranks, four_ranks):
     names = [str(index) for index in range(8)]
     for folder, name, share in ((two_ranks, "six", 4), (four_ranks, "small", 2)):
@@ -180,6 +186,7 @@ def test_each_image_is_seen_once_an_epoch(two_ranks, four_ranks):
         assert sorted(sum(loaded, [])) == names
 
 
+@pytest.mark.slow
 def test_validation_shared_by_ranks_is_that_of_one_process(two_ranks, four_ranks):
     """Three images on two ranks, six on four: the count does not divide."""
     for folder, name, size in ((two_ranks, "cr", 2), (four_ranks, "small", 4)):
@@ -190,6 +197,7 @@ def test_validation_shared_by_ranks_is_that_of_one_process(two_ranks, four_ranks
 
 # How they end
 
+@pytest.mark.slow
 def test_a_killed_and_an_interrupted_run_go_on_to_what_an_undisturbed_one_comes_to(pairs, two_ranks, tmp_path):
     """kill -9 of rank 1 in mid-epoch; Ctrl-C in the resumed run; the last part on two hosts of one rank each."""
     code, output = run(2, tmp_path, training(pairs, tmp_path, "run", *SIX_STEPS, small=True, kill=[1, 3]))
@@ -229,6 +237,7 @@ def on_two_hosts(folder, plan):
         first.kill(), second.kill()
 
 
+@pytest.mark.slow
 def test_an_unreadable_image_of_one_rank_ends_all_with_their_progress_saved(tmp_path):
     pairs = write_pairs(tmp_path / "set", 8)
     plan = training(pairs, tmp_path, "run", "--batch_size=1", small=True)
@@ -241,13 +250,14 @@ def test_an_unreadable_image_of_one_rank_ends_all_with_their_progress_saved(tmp_
     assert checkpoint(tmp_path / "run/run_last.ckpt")[1]["step"] == 3
 
 
+@pytest.mark.slow
 def test_evaluation_shared_by_ranks_writes_the_table_of_one_process(pairs, random_checkpoint, tmp_path):
     arguments = ["--dir_data", pairs, "--data_test", "Pairs", "--ckpt_path", random_checkpoint, "--report"]
     arguments = [*map(str, arguments), f"--output_dir={tmp_path}"]
     code, output = finish(start(command(2, tmp_path, "eval.py", *arguments)), tmp_path)
     assert code == 0, output
     shared = scores(tmp_path)
-    assert importlib.import_module("eval").main(arguments) == 0
+    assert importlib.import_module("src.commands.eval").main(arguments) == 0
     assert scores(tmp_path) == shared
     assert len(shared[0]) == 9 and shared[1]["images"] == 8
 
@@ -263,6 +273,7 @@ def scores(folder):
 
 # The scripts
 
+@pytest.mark.slow
 def test_the_script_trains_the_reference_graph(pairs, tmp_path):
     more = ["--data_train=Pairs", "--patch_size=16", "--batch_size=2", "--contra_lambda=0", "--max_steps=3",
             "--lr=0.00001"]
@@ -277,6 +288,7 @@ def test_the_script_trains_the_reference_graph(pairs, tmp_path):
     assert_learnt_alike(checkpoint(tmp_path / "run_last.ckpt")[0], expected, KINKS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments, said", [
     (["x"], "three arguments are needed, found 1"),
     (["missing", "x", "2"], "TRAIN_DATA_DIR missing is not a folder"),

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import eval as script
 from halving import HalvingNetwork
 from src import metrics
+from src.commands import eval as script
 from src.data import demo
 from src.data.images import read_image, write_image
 from src.errors import InputError, UsageError
@@ -183,6 +183,7 @@ def evaluate(*flags, **environment):
                           timeout=300, env={**os.environ, **environment})
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_scored_from_the_command_line(pairs, random_checkpoint, tmp_path):
     done = evaluate("--ckpt_path", random_checkpoint, "--dir_data", pairs, "--data_test", "Pairs", "--output_dir",
                     tmp_path / "out")
@@ -194,6 +195,7 @@ def test_a_checkpoint_is_scored_from_the_command_line(pairs, random_checkpoint, 
     assert float(table(tmp_path / "out")[0]["psnr"]) == pytest.approx(expected, abs=0.01)
 
 
+@pytest.mark.slow
 def test_a_truncated_checkpoint_ends_in_one_line(pairs, random_checkpoint, tmp_path):
     (tmp_path / "cut.ckpt").write_bytes(random_checkpoint.read_bytes()[:100_000])
     done = evaluate("--ckpt_path", tmp_path / "cut.ckpt", "--dir_data", pairs, "--data_test", "Pairs", "--output_dir",
@@ -202,6 +204,7 @@ def test_a_truncated_checkpoint_ends_in_one_line(pairs, random_checkpoint, tmp_p
     assert done.stderr.startswith(f"error: {tmp_path}/cut.ckpt: ") and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_mistakes_are_found_before_mindspore_is_imported(tmp_path):
     """PYTHONPATH holds a mindspore that cannot be imported."""
     (tmp_path / "mindspore.py").write_text("raise SystemExit('mindspore was imported')")
@@ -214,6 +217,7 @@ def test_mistakes_are_found_before_mindspore_is_imported(tmp_path):
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
+@pytest.mark.slow
 def test_run_eval_passes_data_and_checkpoint_on(pairs, random_checkpoint, tmp_path):
     done = subprocess.run(
         ["bash", str(ROOT / "scripts/run_eval.sh"), "set", str(random_checkpoint), "Pairs", "--output_dir", "out"],
@@ -223,6 +227,7 @@ def test_run_eval_passes_data_and_checkpoint_on(pairs, random_checkpoint, tmp_pa
     assert summary(tmp_path / "out")["images"] == 3
 
 
+@pytest.mark.slow
 def test_run_eval_refuses_a_folder_that_is_not_there(tmp_path):
     done = subprocess.run(["bash", str(ROOT / "scripts/run_eval.sh"), str(tmp_path / "none")], capture_output=True,
                           text=True, timeout=60)

@@ -12,10 +12,10 @@ import mindspore
 import numpy as np
 import pytest
 
-import eval as eval_script
-import export
 from src.aecrnet import Dehaze
 from src.checkpoint import describe, save_checkpoint
+from src.commands import eval as eval_script
+from src.commands import export
 from src.data.images import write_image
 from src.errors import InputError, UsageError
 from src.export import lite
@@ -25,7 +25,7 @@ from src.inference import SHIPPED_CHECKPOINT, Dehazer
 ROOT = Path(__file__).resolve().parent.parent
 
 
-pytestmark = pytest.mark.usefixtures("mode_kept")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("mode_kept")]
 
 
 @pytest.fixture(scope="module")

@@ -108,6 +108,7 @@ def test_demo_photos_are_hazy_and_always_the_same():
         np.testing.assert_array_equal(hazy, again)
 
 
+@pytest.mark.slow
 def test_demo_photos_need_neither_pooch_nor_a_network():
     code = "import sys, socket; sys.modules['pooch'] = None; socket.getaddrinfo = None; " \
            "from src.data.demo import demo_pairs; assert len(demo_pairs()) == 5"

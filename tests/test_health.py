@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-import eval as eval_script
-import train
 from compiled import both_modes, running
 from golden.seeded import image
 from src.aecrnet import Dehaze
 from src.checkpoint import describe, save_checkpoint
+from src.commands import eval as eval_script
+from src.commands import train
 from src.health import Health, ProbeCell, Probed, as_input, judge, middle
 from src.inference import Dehazer
 from training import flags, write_pairs
@@ -104,6 +104,7 @@ def test_the_middle_of_a_photo_has_sides_the_network_takes():
     np.testing.assert_array_equal(middle(photo), photo[22:278, 1:69])
 
 
+@pytest.mark.slow
 def test_metrics_hold_the_trunk_and_training_warns_once(tmp_path, capfd):
     """On the validation photos and, every log_every steps, on a crop of the training set."""
     data = write_pairs(tmp_path / "data", 4)
@@ -123,6 +124,7 @@ def test_metrics_hold_the_trunk_and_training_warns_once(tmp_path, capfd):
     assert (output.out + output.err).count("part of the network does not work") == 1
 
 
+@pytest.mark.slow
 def test_evaluation_warns_of_such_a_checkpoint(tmp_path, capsys):
     data = write_pairs(tmp_path / "data", 2)
     for broken in (False, True):

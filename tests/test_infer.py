@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import infer as script
 from halving import HalvingNetwork
+from src.commands import infer as script
 from src.data.images import read_image, read_photo, write_image
 from src.errors import InputError, UsageError
 from src.infer.plan import VIDEO_EXTENSIONS, plan
@@ -284,6 +284,7 @@ def infer(*flags, **environment):
                           timeout=300, env={**os.environ, **environment})
 
 
+@pytest.mark.slow
 def test_a_photo_is_dehazed_from_the_command_line(folder, random_checkpoint):
     done = infer("photos/a.png", "photos/none.png", "--ckpt_path", random_checkpoint)
     assert (done.returncode, done.stderr) == (1, "error: photos/none.png: no such file or folder\n")
@@ -292,6 +293,7 @@ def test_a_photo_is_dehazed_from_the_command_line(folder, random_checkpoint):
     assert np.array_equal(read_image("clear.png"), Dehazer(random_checkpoint).dehaze("photos/a.png"))
 
 
+@pytest.mark.slow
 def test_a_photo_that_cannot_be_read_gives_exit_code_1(folder, random_checkpoint):
     (folder / "photos/cut.png").write_bytes((folder / "photos/a.png").read_bytes()[:200])
     done = infer("photos/cut.png", "--ckpt_path", random_checkpoint)
@@ -299,6 +301,7 @@ def test_a_photo_that_cannot_be_read_gives_exit_code_1(folder, random_checkpoint
     assert "error: photos/cut.png: cannot be read as an image" in done.stderr
 
 
+@pytest.mark.slow
 def test_mistakes_are_found_before_mindspore_is_imported(folder):
     """PYTHONPATH holds a mindspore that cannot be imported."""
     (folder / "fake").mkdir()

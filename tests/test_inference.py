@@ -1,6 +1,4 @@
 """Whatever surrounds the network (value range, tiles, turns, batches, graphs) does not change what it says."""
-import sys
-from pathlib import Path
 
 import mindspore
 import numpy as np
@@ -328,7 +326,6 @@ def test_an_unknown_device_is_named(random_checkpoint):
 
 
 def test_compare_tiles_prints_a_line_for_each_photo_and_tile(random_checkpoint, tmp_path, capsys):
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "scripts"))
     import compare_tiles
 
     write_image(tmp_path / "a.png", photo(40, 48))

@@ -10,6 +10,8 @@ from lite_tools import run_raw
 from src.errors import InputError
 from src.export.lite import RULES, rewrite_for_lite20
 
+pytestmark = pytest.mark.slow
+
 lite = lite_tools.lite  # the fixture
 
 

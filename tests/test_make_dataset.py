@@ -14,6 +14,8 @@ from src.data.images import read_image, write_image
 from src.data.pairs import find_pairs, load_pair
 from src.metrics import psnr
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "make_dataset.py"
 
 

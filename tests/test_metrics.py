@@ -103,6 +103,7 @@ def test_images_of_another_range_or_type_are_refused_instead_of_scored(bad):
         metrics.psnr(bad, bad)
 
 
+@pytest.mark.slow
 def test_metrics_load_neither_scikit_image_nor_mindspore_before_they_are_used():
     code = "import sys, src.metrics; sys.exit(any(m in sys.modules for m in ('skimage', 'scipy', 'cv2', 'mindspore')))"
     root = Path(__file__).parent.parent

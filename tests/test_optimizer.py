@@ -45,6 +45,7 @@ def algorithm_1(scale, betas=(0.9, 0.999), epsilon=1e-8, weight_decay=0.0):
         yield {name: value.copy() for name, value in theta.items()}
 
 
+@pytest.mark.slow
 @both_modes
 @pytest.mark.parametrize("scale", [1.0, 1e-7])
 @pytest.mark.parametrize("options", [{}, dict(weight_decay=0.1), dict(betas=(0.5, 0.99), epsilon=1e-3)],

@@ -15,7 +15,7 @@ ENTRY_SCRIPTS = ("train", "eval", "infer", "export")
 
 
 def options_of(script):
-    return set(vars(config.parse([], importlib.import_module(script).SECTIONS, "")))
+    return set(vars(config.parse([], importlib.import_module(f"src.commands.{script}").SECTIONS, "")))
 
 
 def test_links_lead_to_files_and_headings():

@@ -26,6 +26,8 @@ if sys.version_info < (3, 10):
 from checkpoints.recipe import batches, haze_variety, health, optimizer, train  # noqa: E402
 from checkpoints.recipe.network import Conv3x3, DeformPatches, Dehaze  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True, scope="module")
 def two_threads():

@@ -200,6 +200,7 @@ def test_versions_name_what_decides_the_result():
     assert {"Python", "numpy", "pillow"} <= set(software_versions())
 
 
+@pytest.mark.slow
 def test_report_does_not_load_mindspore():
     code = "import sys, src.report.report, src.video.dehaze; sys.exit('mindspore' in sys.modules)"
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

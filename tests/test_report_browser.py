@@ -13,6 +13,8 @@ from PIL import Image
 import needs
 from src.report.report import Report
 
+pytestmark = pytest.mark.slow
+
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1280,900")
 GAINS = [3.0 - 0.2 * number for number in range(30)]  # image 0 gains most, 16 to 29 lose

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import train
 from src import config
+from src.commands import train
 from src.errors import InputError
 from src.ranks import device
 from src.ranks.device import Ranks
@@ -48,6 +48,7 @@ def full_run(train_data, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_training_is_undisturbed_training_bit_for_bit(train_data, full_run, tmp_path):
     for part in (["--max_steps=2"], ["--resume"]):
         assert train.main(flags(train_data, tmp_path, *FULL, *part)) == 0
@@ -59,6 +60,7 @@ def test_stopped_and_resumed_training_is_undisturbed_training_bit_for_bit(train_
     assert metrics(tmp_path) == metrics(full_run)
 
 
+@pytest.mark.slow
 def test_every_trainable_parameter_of_a_new_network_gets_a_finite_gradient(full_run):
     parameters, _ = checkpoint(full_run / "run_last.ckpt")
     moments = {name: value for name, value in parameters.items() if name.startswith("optimizer.moment1.")}
@@ -67,6 +69,7 @@ def test_every_trainable_parameter_of_a_new_network_gets_a_finite_gradient(full_
         assert np.isfinite(value).all() and np.abs(value).max() > 0, name
 
 
+@pytest.mark.slow
 def test_a_run_leaves_what_it_promises(full_run):
     assert sorted(path.name for path in full_run.iterdir()) == [
         "loss.png", "metrics.csv", "run.yaml", "run_best.ckpt", "run_last.ckpt"]
@@ -84,6 +87,7 @@ def test_a_run_leaves_what_it_promises(full_run):
     assert sorted(best) == sorted(name for name in last if not name.startswith(("optimizer.", "ema.")))
 
 
+@pytest.mark.slow
 def test_the_resolved_configuration_repeats_the_run(full_run, small_net, tmp_path):
     resolved = config.parse([f"--config={full_run / 'run.yaml'}"], train.SECTIONS, "")
     original = config.parse(flags("x", full_run, *FULL), train.SECTIONS, "")
@@ -91,6 +95,7 @@ def test_the_resolved_configuration_repeats_the_run(full_run, small_net, tmp_pat
     assert {**vars(resolved), "given": 0} == {**vars(original), "given": 0}
 
 
+@pytest.mark.slow
 def test_the_demo_learns_in_a_dozen_steps_and_eval_takes_its_checkpoint(train_data, tmp_path):
     run = subprocess.run(
         [sys.executable, ROOT / "train.py", "--config", ROOT / "configs/demo.yaml", "--max_steps=12",
@@ -109,13 +114,14 @@ def test_the_demo_learns_in_a_dozen_steps_and_eval_takes_its_checkpoint(train_da
 def score(path, data, folder):
     """eval.py reads the checkpoint and gives every image a score."""
     arguments = [f"--ckpt_path={path}", f"--dir_data={data}", "--data_test=Pairs", f"--output_dir={folder}"]
-    assert importlib.import_module("eval").main(arguments) == 0
+    assert importlib.import_module("src.commands.eval").main(arguments) == 0
     with open(folder / "metrics.csv", newline="") as file:
         assert sum(float(row["psnr"]) > 0 for row in csv.DictReader(file)) >= 6
 
 
 # Ends, and going on
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_losses_and_another_seed_others(train_data, whole_run, small_net, tmp_path):
     assert train.main(flags(train_data, tmp_path / "same")) == 0
     assert metrics(tmp_path / "same") == metrics(whole_run)
@@ -123,6 +129,7 @@ def test_the_same_seed_gives_the_same_losses_and_another_seed_others(train_data,
     assert metrics(tmp_path / "other") != metrics(whole_run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 3])
 def test_a_run_may_stop_within_and_at_the_end_of_an_epoch(train_data, whole_run, small_net, tmp_path, stop):
     train.main(flags(train_data, tmp_path, f"--max_steps={stop}"))
@@ -132,6 +139,7 @@ def test_a_run_may_stop_within_and_at_the_end_of_an_epoch(train_data, whole_run,
     assert metrics(tmp_path) == metrics(whole_run)
 
 
+@pytest.mark.slow
 def test_accumulated_batches_resume_alike(train_data, small_net, tmp_path):
     half = ("--accumulate=2", "--repeat=2")
     train.main(flags(train_data, tmp_path / "whole", *half))
@@ -186,6 +194,7 @@ def test_a_signal_saves_the_step_in_hand_and_exits_0(
     assert_same_checkpoint(tmp_path / "run_last.ckpt", whole_run / "run_last.ckpt")
 
 
+@pytest.mark.slow
 def test_signals_to_the_process_itself(train_data, tmp_path):
     """SIGTERM while AECR-Net trains, SIGINT while the resumed run does: the whole program, from outside."""
     command = [sys.executable, "train.py", *flags(train_data, tmp_path), "--epochs=100000"]

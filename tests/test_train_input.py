@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-import train
 from src.checkpoint import describe, save_checkpoint
+from src.commands import train
 from src.errors import InputError, UsageError
 from src.ranks.device import Ranks
 from src.train import setup
@@ -54,6 +54,7 @@ def test_a_bad_flag_is_one_line(train_data, small_net, tmp_path, flag):
     assert not list(tmp_path.glob("*.ckpt"))
 
 
+@pytest.mark.slow
 def test_an_error_is_one_line_on_stderr(train_data, tmp_path):
     command = [sys.executable, "train.py", *flags(train_data, tmp_path, "--epochs=0")]
     run = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)

@@ -3,8 +3,10 @@ import signal
 
 import pytest
 
-import train
+from src.commands import train
 from training import assert_same_checkpoint, checkpoint, flags, logged_steps, metrics, run_child
+
+pytestmark = pytest.mark.slow
 
 pytest_plugins = "training_fixtures"
 
@@ -12,7 +14,8 @@ pytest_plugins = "training_fixtures"
 KILLED_IN_STEP_5 = """
 import os, signal, sys
 import mindspore
-import train, training
+import training
+from src.commands import train
 from src.train.log import TrainingLog
 
 original = TrainingLog.add_step
@@ -41,7 +44,8 @@ def test_kill_9_goes_on_from_the_last_saved_step(train_data, whole_run, small_ne
 KILLED_WHILE_SAVING = """
 import os, signal, sys
 import mindspore
-import train, training
+import training
+from src.commands import train
 from src.train.state import TrainState
 
 train_data, folder, stages = sys.argv[1], sys.argv[2], sys.argv[3:]
@@ -106,7 +110,8 @@ def test_kill_9_while_saving_leaves_a_whole_checkpoint(killed_while_saving, trai
 FULL_DISK = """
 import resource, sys
 import mindspore
-import train, training
+import training
+from src.commands import train
 from src.train.log import TrainingLog
 
 train_data, folder, first, last = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-import train
+from src.commands import train
 from src.errors import InputError, UsageError
 from src.train import log
 from training import ROOT, assert_same_checkpoint, flags, metrics
@@ -116,6 +116,7 @@ def script(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_the_standalone_script_trains_as_the_reference(script, tmp_path):
     run = script("data", "name", "GPU", "--resume")
     assert run.returncode == 0, run.stderr
@@ -127,6 +128,7 @@ def test_the_standalone_script_trains_as_the_reference(script, tmp_path):
     assert (options.lr, options.patch_size, options.epochs, options.contra_lambda) == (1e-4, 256, 600, 20.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [(), ("data", "name"), ("nowhere", "name", "CPU"), ("data", "name", "TPU")])
 def test_wrong_arguments_of_the_standalone_script_show_its_usage(script, arguments):
     run = script(*arguments)

@@ -172,6 +172,7 @@ def test_interrupted_run_leaves_the_old_file_and_nothing_else(clip, tmp_path, fa
     assert (folder / "clear.mp4").read_bytes() == b"older result"
 
 
+@pytest.mark.slow
 def test_interruption_while_the_sound_is_added_leaves_no_file(clip, tmp_path, monkeypatch):
     def interrupted(command):
         if command[1] == "-i":
@@ -186,6 +187,7 @@ def test_interruption_while_the_sound_is_added_leaves_no_file(clip, tmp_path, mo
     assert os.listdir(tmp_path) == ["clip.mp4"]
 
 
+@pytest.mark.slow
 def test_sound_that_ffmpeg_cannot_write_costs_only_the_sound(clip, tmp_path, monkeypatch):
     monkeypatch.setattr(video_file.shutil, "which", lambda name: name)
     monkeypatch.setattr(video_file, "_run", lambda command: subprocess.CompletedProcess(
@@ -282,6 +284,7 @@ def ffmpeg():
     return shutil.which("ffmpeg")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".mp4", ".webm"])  # AAC is copied into the first, encoded anew for the second
 def test_sound_is_kept(clip, tmp_path, ffmpeg, suffix):
     with wave.open(str(tmp_path / "tone.wav"), "wb") as tone:

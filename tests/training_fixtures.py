@@ -1,7 +1,7 @@
 """Fixtures of the tests of train.py; a module that uses them says pytest_plugins = "training_fixtures"."""
 import pytest
 
-import train
+from src.commands import train
 from training import flags, use_small_net, write_pairs
 
 

@@ -1,0 +1,74 @@
+"""Score a checkpoint on hazy images with ground truth.
+
+    python eval.py
+    python eval.py --dir_data ./dataset --data_test Dense --ckpt_path ckpt/aecrnet_best.ckpt
+    python eval.py --dir_data SOTS/indoor --data_test RESIDE --save_images --report
+    python eval.py --mindir_path aecrnet.mindir
+    python -m src.launch --workers 8 eval.py --device_target Ascend --dir_data SOTS/indoor --data_test RESIDE
+
+The first scores the shipped checkpoint on the photos that scikit-image ships, hazed; the last shares the images among
+eight cards. Writes metrics.csv (a row an image) and summary.json to --output_dir.
+"""
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+from typing import List, Optional, Tuple
+
+from .. import config, errors
+from ..data.pairs import Pair, find_pairs
+from ..errors import UsageError
+from ..files import make_output_folder
+from ..infer.evaluation import Evaluation
+from ..inference import check_options, open_dehazer
+
+SECTIONS = ("device", "inference", "eval", "cloud")
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    options = config.parse(sys.argv[1:] if argv is None else argv, SECTIONS, __doc__.splitlines()[0])
+    check_options(options, options.mindir_path)
+    warnings.filterwarnings("ignore", module="PIL")  # what matters in a damaged file becomes an InputError
+    output = make_output_folder(options.output_dir, "--output_dir")
+    pairs, unmatched = find_test_set(options, output)
+
+    # imports MindSpore, after all that can be wrong with flags and folders
+    from ..ranks.device import join_ranks
+
+    ranks = join_ranks(options)
+    dehazer = open_dehazer(options, options.mindir_path)
+    evaluation = Evaluation(options, output, dehazer, pairs, ranks)
+    evaluation.run()
+    if ranks.rank > 0:
+        return 0
+    for path in unmatched:
+        print(f"error: {path}: no ground truth", file=sys.stderr)
+    evaluation.write(unmatched)
+
+    faults = len(evaluation.failures) + len(unmatched)
+    if faults:
+        print(f"error: {faults} of {len(pairs) + len(unmatched)} images could not be scored, named above",
+              file=sys.stderr)
+    return 1 if faults else 0
+
+
+def find_test_set(options: SimpleNamespace, output: Path) -> Tuple[List[Pair], List[Path]]:
+    """The pairs to score, and hazy images without ground truth."""
+    if options.modelArts_mode:
+        from ..train import cloud
+
+        cloud.download(options)
+    if options.data_test != "Demo":
+        return find_pairs(options.dir_data, options.data_test)
+    if "dir_data" in options.given:
+        raise UsageError(f"--dir_data {options.dir_data}: needs --data_test, the layout of its images")
+    from ..data.demo import write_demo_set
+
+    return find_pairs(write_demo_set(make_output_folder(output / "demo_data", "--output_dir")), "Pairs")
+
+
+def run() -> None:
+    """eval.py, and the installed command aecrnet-eval."""
+    errors.run(main)

@@ -1,0 +1,122 @@
+"""Export a checkpoint as MINDIR, AIR or ONNX, and check what was exported.
+
+    python export.py --file_format MINDIR
+    python export.py --file_format MINDIR --dynamic --lite2 --file_name output/aecrnet
+    python export.py --ckpt_path ckpt/aecrnet_best.ckpt --image_height 512 --image_width 512
+
+A height or width that is no multiple of 4 is rounded up: eval.py and ascend310_infer/ mirror smaller images up to the
+model's size. Beside N.mindir stands N.json, which tells a program how to feed the model.
+"""
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import List, Optional, Tuple
+
+import numpy as np
+
+from .. import config, errors
+from ..data.images import MIN_SIDE
+from ..errors import InputError, UsageError
+from ..files import make_output_folder
+from ..infer.tiles import align_up
+from ..inference import find_checkpoint
+
+SECTIONS = ("device", "export")
+TOLERANCE = 1e-4  # of the value range, between the checkpoint and what was exported
+CHECKED_SIZES = ((64, 48), (48, 80))  # where height and width are open
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    options = config.parse(sys.argv[1:] if argv is None else argv, SECTIONS, __doc__.splitlines()[0])
+    check(options)
+    size = None if options.dynamic else (align_up(options.image_height), align_up(options.image_width))
+    path = Path(f"{options.file_name}.{options.file_format.lower()}")
+    make_output_folder(path.parent, "--file_name")
+    checkpoint = find_checkpoint(options.ckpt_path or None)
+
+    import mindspore  # slow, after all that can be wrong with flags and files
+
+    from ..checkpoint import load_network
+    from ..export.model import write_model
+    from ..ranks.device import select_device
+
+    select_device(options.device_target, options.device_id)
+    # the checkpoint runs once: the memory of a graph is not worth it
+    mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
+    net, description = load_network(checkpoint)
+    write_model(net, path, options.file_format, size)
+    print(f"{path}: {description['arch']} from {checkpoint}, {shape_text(size, options)}, "
+          f"{path.stat().st_size / 1e6:.1f} MB")
+    if options.file_format == "MINDIR":
+        compare(net, path, [size] if size else CHECKED_SIZES)
+    else:
+        print(f"not compared with the checkpoint: MindSpore loads MINDIR only, not {options.file_format}")
+    if options.lite2:
+        write_for_lite(path, description["arch"], size)
+    return 0
+
+
+def check(options: SimpleNamespace) -> None:
+    """Find mistakes in the flags before MindSpore is imported. Raises: UsageError."""
+    for flag in ("image_height", "image_width"):
+        side = getattr(options, flag)
+        if side < MIN_SIDE:
+            raise UsageError(f"--{flag} {side}: must be at least {MIN_SIDE}")
+        if options.dynamic and flag in options.given:
+            raise UsageError(f"--{flag} {side}: has no meaning with --dynamic")
+    if options.file_format == "AIR" and options.device_target != "Ascend":
+        raise UsageError(f"--file_format AIR: can be written on Ascend only, not on {options.device_target}; "
+                         "MINDIR serves CPU, GPU and Ascend")
+    if options.lite2 and options.file_format != "MINDIR":
+        raise UsageError(f"--lite2: needs --file_format MINDIR, not {options.file_format}")
+
+
+def shape_text(size: Optional[Tuple[int, int]], options: SimpleNamespace) -> str:
+    """The model's input, and from what its size was rounded."""
+    if size is None:
+        return "input [1, 3, any, any], sides in multiples of 4"
+    text = f"input [1, 3, {size[0]}, {size[1]}]"
+    if size == (options.image_height, options.image_width):
+        return text
+    return f"{text} (the next multiples of 4; {options.image_width}x{options.image_height} is mirrored up to it)"
+
+
+def compare(net, path: Path, sizes: List[Tuple[int, int]]) -> None:
+    """Load the file again and compare it with the checkpoint's network on seeded images.
+
+    Raises: InputError above the tolerance; the files stay for a look at them.
+    """
+    from mindspore import Tensor
+
+    from ..aecrnet import VALUE_RANGE
+    from ..export.model import MindirNetwork
+
+    white = VALUE_RANGE[net.arch]
+    images = [np.random.default_rng(0).random((1, 3) + tuple(size), np.float32) * white for size in sizes]
+    results = [np.clip(net(Tensor(x)).asnumpy(), 0, white) for x in images]
+    model = MindirNetwork(path)
+    for size, x, expected in zip(sizes, images, results):
+        difference = float(np.abs(model(x) - expected).max()) / white
+        print(f"loaded again, at {size[1]}x{size[0]}: largest difference to the checkpoint "
+              f"{difference:.1e} of the range")
+        if not difference <= TOLERANCE:
+            raise InputError(f"{path}: differs from the checkpoint by {difference:.1e} of the range, "
+                             f"more than {TOLERANCE}")
+
+
+def write_for_lite(path: Path, arch: str, size: Optional[Tuple[int, int]]) -> None:
+    """The same model for MindSpore Lite 2.0.0, with its own sidecar."""
+    from ..export.lite import rewrite_for_lite20
+    from ..export.model import write_sidecar
+
+    lite = path.with_name(f"{path.stem}_lite20.mindir")
+    rewrite_for_lite20(path, lite)
+    write_sidecar(lite, arch, size)
+    print(f"{lite}: the same for MindSpore Lite 2.0.0")
+
+
+def run() -> None:
+    """export.py, and the installed command aecrnet-export."""
+    errors.run(main)

@@ -1,0 +1,111 @@
+"""Train AECR-Net: L1 + contrastive regularization, as train_wcl.py of the model zoo, resumable at any step.
+
+    python train.py --dir_data ./dataset --data_train RESIDE --vgg_ckpt_path ./
+    python train.py --config configs/demo.yaml
+    python train.py --config configs/demo.yaml --resume
+
+Exit code 0: trained to the end, or stopped by SIGINT or SIGTERM and saved. 1: bad data, a loss that
+is inf or nan, or the state at the end could not be saved. 2: a bad option.
+"""
+from __future__ import annotations
+
+import sys
+
+from .. import config, errors
+from ..files import make_output_folder
+from ..ranks.signals import StopSignals
+from ..train import cloud
+from ..train import options as train_options
+
+SECTIONS = ("model", "device", "data", "validation", "train", "contrast", "checkpoint", "cloud")
+
+
+def main(argv=None) -> int:
+    argv = list(sys.argv[1:] if argv is None else argv)
+    options = config.parse(argv, SECTIONS, __doc__.splitlines()[0])
+    train_options.check(options)
+    with StopSignals() as stop:
+        if options.modelArts_mode:
+            cloud.download(options)
+        if options.modelArts_mode and options.resume:
+            cloud.download_results(options)
+        train_options.refuse_to_overwrite(options)
+        make_output_folder(options.ckpt_save_path, "--ckpt_save_path")
+        from ..ranks import device  # slow to import, after the options are known to be good
+
+        ranks = device.init_device(options)
+        try:
+            code = train(options, ranks, stop)
+        finally:
+            if options.modelArts_mode and ranks.rank == 0:
+                cloud.upload(options)
+    return code
+
+
+def train(options, ranks, stop: StopSignals) -> int:
+    """Train to the last step or until a signal. Returns the exit code."""
+    from ..train import setup
+    from ..train.log import TimedBatches, TrainingLog
+    from ..train.optimizer import learning_rate
+    from ..train.step import optimizer_step
+    from ..train.validation import validate
+    from ..train.watch import TrunkWatch
+
+    data = setup.train_dataset(options, ranks)
+    pairs = setup.validation_pairs(options)
+    net = setup.network(options)
+    cell = setup.train_cell(options, net, ranks)
+    state = setup.train_state(options, cell, net, data, ranks)
+    watch = TrunkWatch(options, net, data)
+    steps_per_epoch = setup.steps_per_epoch(options, data)
+    total = options.epochs * steps_per_epoch
+    end = min(total, options.max_steps or total)
+    if state.writes:
+        train_options.save(options)
+
+    batches = TimedBatches(data.batches(state.step * options.accumulate, end * options.accumulate),
+                           options.batch_size * options.accumulate * ranks.size)
+    with TrainingLog(options, state.step, total, state.writes) as log, batches:
+        while state.step < end and not ranks.any(stop.requested):
+            rate = learning_rate(options, state.step, steps_per_epoch, total)
+            losses = optimizer_step(options, cell, batches, rate, data, state, ranks)
+            state.step += 1
+            speed = batches.end_step()
+            trunk = watch.look(log, state.step) if log.has_row(state.step) else {}
+            log.add_step(state.step, epoch=(state.step - 1) // steps_per_epoch + 1, **losses, lr=rate,
+                         images_per_s=speed, **trunk)
+
+            if pairs and is_due(state.step, options.test_every * steps_per_epoch, total):
+                psnr, ssim, health = validate(net, state.evaluation_weights(), pairs, watch.probe, ranks)
+                log.add_validation(state.step, psnr, ssim, health)
+                state.save_best(psnr)
+            if is_due(state.step, options.save_every, end) or is_due(state.step, steps_per_epoch, end):
+                state.save_last()
+                log.draw()
+        state.save_last()
+    if state.writes:
+        print(batches.summary())
+        print(last_words(options, state, total))
+    return 0 if state.saved_step == state.step else 1  # of a rank that does not write they are the same
+
+
+def is_due(step: int, interval: int, last: int) -> bool:
+    """Whether something happens in this step that happens every `interval` steps (0: never) and in the last one."""
+    return step == last or interval > 0 and step % interval == 0
+
+
+def last_words(options, state, total: int) -> str:
+    """How far the run came and how to go on."""
+    if state.saved_step != state.step:
+        return f"error: the state of step {state.step} is not saved; {state.last_good()}"
+    if state.step == total:
+        return f"finished: step {total} of {total}"
+    if state.step == 0:
+        return "stopped before the first step, nothing is saved"
+    more = " and a larger --max_steps" if 0 < options.max_steps <= state.step else ""
+    return f"stopped after step {state.step} of {total}; the same command with --resume{more} goes on"
+
+
+def run() -> None:
+    """train.py, and the installed command aecrnet-train."""
+    errors.run(main)

@@ -1,0 +1,72 @@
+"""The wheel: the package `aecrnet` with commands, weights and data files, and nothing called `src`."""
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from src.data.images import read_image, write_image
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILT_FROM = ("src", "configs", "checkpoints", "pyproject.toml", "README.md", "LICENSE", "NOTICE", "requirements.txt",
+              "requirements-convert.txt")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The folder that the wheel is installed into."""
+    folder = tmp_path_factory.mktemp("package")
+    (folder / "clone").mkdir()  # the build leaves files where it works
+    for name in BUILT_FROM:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / "clone" / name)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, folder / "clone"],
+                   check=True)
+    wheel, = folder.glob("aecrnet_mindspore-*.whl")
+    subprocess.run([*pip, "install", "-q", "--no-deps", "--target", folder / "site", wheel], check=True)
+    return folder / "site"
+
+
+def run(installed, folder, *command):
+    """Run a command in `folder`, with the installed package on the path and no clone."""
+    return subprocess.run(list(map(str, command)), cwd=folder, env={**os.environ, "PYTHONPATH": str(installed)},
+                          capture_output=True, text=True)
+
+
+def test_the_wheel_has_all_modules_under_one_name(installed):
+    top = {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")}
+    assert top == {"aecrnet", "bin"}
+    assert modules(ROOT / "src") <= modules(installed / "aecrnet")
+
+
+def modules(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
+
+
+def test_every_module_can_be_imported_where_there_is_no_clone(installed, tmp_path):
+    code = ("import importlib, pkgutil, aecrnet; from aecrnet.inference import Dehazer\n"
+            "for module in pkgutil.walk_packages(aecrnet.__path__, 'aecrnet.'): importlib.import_module(module.name)")
+    done = run(installed, tmp_path, sys.executable, "-c", code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_installed_command_finds_the_shipped_weights(installed, tmp_path):
+    hazy = np.random.default_rng(0).integers(0, 256, (32, 40, 3), np.uint8)
+    write_image(tmp_path / "photo.png", hazy)
+    done = run(installed, tmp_path, installed / "bin/aecrnet-infer", "photo.png", "--output", "clear.png", "--report")
+    assert done.returncode == 0, done.stderr
+    clear = read_image(tmp_path / "clear.png")
+    assert clear.shape == hazy.shape and (clear != hazy).any()
+    assert "<style>" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["train", "eval", "export"])
+def test_installed_commands_know_their_options_and_names(installed, tmp_path, name):
+    done = run(installed, tmp_path, installed / f"bin/aecrnet-{name}", "--no_such_flag")
+    assert done.returncode == 2 and done.stderr.endswith(f"see aecrnet-{name} --help\n")
