@@ -7,11 +7,17 @@ from __future__ import annotations
 
 from typing import Optional, Tuple, Union
 
+import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
+from mindspore import dtype as mstype
 
-from .sampling import contract, exact_corners, gitee_deform_conv2d
+from .dcn_gitee import gitee_neighbours, mix_rows, tap_positions
+from .layers import zero_pad
 
-Pair = Union[int, Tuple[int, int]]
+IntOrPair = Union[int, Tuple[int, int]]  # of both axes, or (vertical, horizontal)
+
+# One gather reads at most this much: enough work to hide the call, little enough to bound the memory.
+CHUNK_BYTES = 64 * 2**20
 
 
 def modulated_deform_conv2d(
@@ -20,9 +26,9 @@ def modulated_deform_conv2d(
     mask: Optional[Tensor],
     weight: Tensor,
     bias: Optional[Tensor] = None,
-    stride: Pair = (1, 1),
-    padding: Pair = (0, 0),
-    dilation: Pair = (1, 1),
+    stride: IntOrPair = (1, 1),
+    padding: IntOrPair = (0, 0),
+    dilation: IntOrPair = (1, 1),
 ) -> Tensor:
     """Modulated deformable convolution (DCN_v2, Zhu et al. 2019, eq. 1), as torchvision defines it.
 
@@ -79,7 +85,7 @@ class DeformConv2d(nn.Cell):
         offset, mask = self.p_conv(x), ops.sigmoid(self.m_conv(x))
         if self.sampling == "exact":
             return modulated_deform_conv2d(x, offset, mask, self.conv.weight, None, self.stride, self.padding)
-        return gitee_deform_conv2d(x, offset, mask, self.conv.weight, self.padding)
+        return _gitee_deform_conv2d(x, offset, mask, self.conv.weight, self.padding)
 
 
 class DCN(nn.Cell):
@@ -106,7 +112,113 @@ class DCN(nn.Cell):
         return modulated_deform_conv2d(x, offset, mask, self.weight, self.bias, padding=self.padding)
 
 
-def _pair(value: Pair) -> Tuple[int, int]:
+def exact_corners(
+    x_shape: Tuple[int, ...], offset: Tensor, mask: Optional[Tensor], kernel: Tuple[int, int], stride: Tuple[int, int],
+    padding: Tuple[int, int], dilation: Tuple[int, int],
+) -> Tuple[Tensor, Tensor]:
+    """Rows of the flattened image, and their bilinear weights times the mask, for the four pixels around every sample.
+
+    Offset and mask as in `modulated_deform_conv2d`.
+
+    Returns: int32 and float32 Tensor[n, h_out, w_out, taps, 4], corners in the order
+        top left, top right, bottom left, bottom right.
+    """
+    n, _, h, w = x_shape
+    h_out, w_out = offset.shape[2:]
+    tap_y, tap_x = np.divmod(np.arange(kernel[0] * kernel[1]), kernel[1])
+    base_y = np.arange(h_out)[:, None, None] * stride[0] - padding[0] + tap_y * dilation[0]
+    base_x = np.arange(w_out)[None, :, None] * stride[1] - padding[1] + tap_x * dilation[1]
+    taps = kernel[0] * kernel[1]
+    offset = offset.transpose(0, 2, 3, 1).reshape(n, h_out, w_out, taps, 2)
+    rows, weight_y = _neighbours(offset[..., 0] + _repeat(base_y, offset.shape[:4]), h)
+    columns, weight_x = _neighbours(offset[..., 1] + _repeat(base_x, offset.shape[:4]), w)
+    return _combine(rows, columns, _masked(weight_y, mask), weight_x, h * w, w)
+
+
+def _neighbours(position, size):
+    """The two pixels around each position on one axis, and their linear weights: 0 where outside."""
+    low = ops.floor(position)
+    fraction = position - low
+    pixels, weights = (), ()
+    for pixel, weight in ((low, 1.0 - fraction), (low + 1.0, fraction)):
+        inside = ops.logical_and(pixel >= 0.0, pixel <= size - 1.0)
+        pixels += (ops.clamp(pixel, 0.0, size - 1.0),)
+        weights += (weight * inside.astype(weight.dtype),)
+    return pixels, weights
+
+
+def _combine(rows, columns, weight_y, weight_x, image_size, width):
+    """Two pixels on each axis -> four corners: index into all images' pixels, and weight.
+
+    Corner by corner: products that broadcast cost memory, see `src.layers.spread`.
+    """
+    shape = rows[0].shape
+    first_pixel = _repeat(np.arange(shape[0]).reshape(-1, 1, 1, 1) * image_size, shape, mstype.int32)
+    index, weights = [], []
+    for row, factor_y in zip(rows, weight_y):
+        start = row.astype(mstype.int32) * width + first_pixel
+        for column, factor_x in zip(columns, weight_x):
+            index.append(start + column.astype(mstype.int32))
+            weights.append(factor_y * factor_x)
+    return ops.stack(index, -1), ops.stack(weights, -1)
+
+
+def _repeat(values, shape, dtype=mstype.float32):
+    """numpy array -> Tensor of `shape`."""
+    return Tensor(np.broadcast_to(values, shape), dtype)
+
+
+def _masked(weights, mask):
+    """Both weights of one axis times the mask Tensor[n, taps, h, w], or as they are for None."""
+    if mask is None:
+        return weights
+    mask = mask.transpose(0, 2, 3, 1)
+    return weights[0] * mask, weights[1] * mask
+
+
+def contract(x: Tensor, index: Tensor, corner_weights: Tensor, weight: Tensor, bias: Optional[Tensor],
+             out_size: Tuple[int, int]) -> Tensor:
+    """Sum the weighted pixels of every tap and multiply by the kernel, a bounded chunk of outputs at a time.
+
+    Index and weights as from `exact_corners`. Returns: Tensor[n, c_out, *out_size].
+    """
+    n, channels = x.shape[:2]
+    taps = weight.shape[2] * weight.shape[3]
+    pixels = x.transpose(0, 2, 3, 1).reshape(-1, channels)
+    kernel = weight.transpose(0, 2, 3, 1).reshape(weight.shape[0], taps * channels)
+    chunk = max(1, CHUNK_BYTES // (taps * 4 * channels * 4))
+    # split once: slicing a large tensor chunk by chunk costs PyNative a copy of all of it each time
+    parts = zip(ops.split(index.reshape(-1, taps * 4), chunk), ops.split(corner_weights.reshape(-1, taps * 4), chunk))
+    multiply = ops.MatMul(transpose_b=True)
+    chunks = []
+    for rows, factors in parts:
+        rows = rows.reshape(-1)
+        if chunks:  # without this the runtime gathers all chunks at once
+            rows = ops.depend(rows, chunks[-1])
+        corners = ops.gather(pixels, rows, 0).reshape(-1, 4, channels)
+        samples = ops.bmm(factors.reshape(-1, 1, 4), corners)
+        chunks.append(multiply(kernel, samples.reshape(-1, taps * channels)))
+    out = chunks[0] if len(chunks) == 1 else ops.concat(chunks, 1)
+    out = out.reshape(weight.shape[0], n, out_size[0], out_size[1]).transpose(1, 0, 2, 3)
+    return out if bias is None else ops.bias_add(out, bias)
+
+
+def _gitee_deform_conv2d(x, offset, mask, weight, padding):
+    """DeformConv2d with the reference's sampling (src/dcn_gitee.py)."""
+    n, _, h, w = x.shape
+    side = weight.shape[2]
+    taps = side * side
+    base_y, base_x = tap_positions(h, w, side)
+    offset = offset.transpose(0, 2, 3, 1)
+    shape = (n, h, w, taps)
+    rows, weight_y = gitee_neighbours(offset[..., :taps] + _repeat(base_y, shape), h)
+    columns, weight_x = gitee_neighbours(offset[..., taps:] + _repeat(base_x, shape), w)
+    width = w + 2 * padding
+    index, corner_weights = _combine(rows, columns, _masked(weight_y, mask), weight_x, (h + 2 * padding) * width, width)
+    return contract(zero_pad(x, padding), mix_rows(index, side), mix_rows(corner_weights, side), weight, None, (h, w))
+
+
+def _pair(value: IntOrPair) -> Tuple[int, int]:
     return (value, value) if isinstance(value, int) else value
 
 

@@ -7,6 +7,8 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
+from .layers import zero_pad
+
 
 class FastDeconv(nn.Cell):
     """Convolution with stride 1 over patches that are centred and decorrelated, as in the authors' deconv.py.
@@ -79,13 +81,9 @@ class FastDeconv(nn.Cell):
 
     def _patches(self, x: Tensor) -> Tensor:
         """Tensor[count, in_channels * kernel_size**2], features in the order of the kernel's weights."""
-        n, c, h, w = x.shape
+        h, w = x.shape[2:]
         p, k = self.padding, self.kernel_size
-        if p:
-            row = ops.zeros((n, c, p, w), x.dtype)
-            x = ops.concat((row, x, row), 2)
-            column = ops.zeros((n, c, h + 2 * p, p), x.dtype)
-            x = ops.concat((column, x, column), 3)
+        x = zero_pad(x, p)
         # not strided slices: PyNative mode raises an error in their backward pass
         starts_y = np.arange(0, h + 2 * p - k + 1, self.sampling_stride)
         starts_x = np.arange(0, w + 2 * p - k + 1, self.sampling_stride)

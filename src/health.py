@@ -12,7 +12,7 @@ from typing import Dict, NamedTuple, Sequence, Tuple
 import numpy as np
 from mindspore import Tensor, nn
 
-from .aecrnet import MULTIPLE, VALUE_RANGE, Dehaze
+from .aecrnet import MULTIPLE, Dehaze
 
 MOST_GAIN = 10.0
 MOST_OFFSET = 0.25  # of the shorter side of the feature map
@@ -101,8 +101,3 @@ class ProbeCell(nn.Cell):
         finally:
             self.net.set_train(was_training)
         return Probed(*map(float, scalars), peaks, min(x.shape[2:]) / FEATURE_SCALE)
-
-
-def as_input(image: np.ndarray, arch: str) -> np.ndarray:
-    """uint8[h, w, 3] -> float32[1, 3, h, w] in the arch's value range."""
-    return (image.transpose(2, 0, 1)[None] * (VALUE_RANGE[arch] / 255.0)).astype(np.float32)

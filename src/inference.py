@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Iterable, List, Optional, Sequence, Tuple, Uni
 
 import numpy as np
 
-from .data.images import MIN_SIDE, check_size, read_image
+from .data.images import MIN_SIDE, check_size, from_network, read_image, to_network
 from .errors import InputError, UsageError
 from .files import PathLike, shipped
 from .infer.tiles import ALIGN, align_up, restore_in_tiles, restore_with_ensemble, to_uint8, windows
@@ -111,10 +111,10 @@ class Dehazer:
         """
         if not hasattr(self.network, "probe"):
             return None
-        from .health import as_input, judge, middle
+        from .health import judge, middle
 
-        arch = self.network.description["arch"]
-        return judge([self.network.probe(as_input(middle(image), arch)) for image in images])
+        white = self.network.value_range
+        return judge([self.network.probe(to_network(middle(image)[None], white)) for image in images])
 
     def check(self, image: np.ndarray, name: str) -> None:
         """Raises: InputError naming the image if it is too small, or too large for a network of one size."""
@@ -162,8 +162,7 @@ class Dehazer:
     def _run(self, images: np.ndarray) -> np.ndarray:
         """uint8[n, h, w, 3] -> float32[n, h, w, 3] in 0..255, clipped."""
         white = self.network.value_range
-        x = (images.transpose(0, 3, 1, 2) * (white / 255.0)).astype(np.float32)
-        return np.clip(self.network(x), 0, white).transpose(0, 2, 3, 1) * np.float32(255.0 / white)
+        return from_network(self.network(to_network(images, white)), white)
 
 
 def open_dehazer(options: SimpleNamespace, mindir_path: str = "") -> Dehazer:

@@ -82,14 +82,6 @@ def environment(variables: Mapping[str, str], workers: int) -> Dict[str, str]:
     return result
 
 
-def end_with_parent(number: int) -> None:
-    """Have the kernel send this process a signal when the one that started it dies, even of SIGKILL. Linux only."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, int(number))  # PR_SET_PDEATHSIG
-
-
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = Parser(prog=f"python -m {__package__}.launch", description=__doc__,
                     formatter_class=argparse.RawDescriptionHelpFormatter)

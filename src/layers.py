@@ -90,3 +90,17 @@ def reflect(x: Tensor, before: int, after: int, axis: int) -> Tensor:
     for i in range(size - 2, size - 2 - after, -1):
         parts.append(x[:, :, i:i + 1] if axis == 2 else x[:, :, :, i:i + 1])
     return x if before + after == 0 else ops.concat(parts, axis)
+
+
+def zero_pad(x: Tensor, padding: int) -> Tensor:
+    """`padding` zeros around Tensor[n, c, h, w], by concatenation.
+
+    The gradient of MindSpore's constant-mode pad is wrong from the second call of a compiled graph on.
+    """
+    if not padding:
+        return x
+    n, c, h, w = x.shape
+    row = ops.zeros((n, c, padding, w), x.dtype)
+    x = ops.concat((row, x, row), 2)
+    column = ops.zeros((n, c, h + 2 * padding, padding), x.dtype)
+    return ops.concat((column, x, column), 3)

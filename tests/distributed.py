@@ -18,6 +18,8 @@ from mindspore import Tensor, nn
 from golden.seeded import seeded
 from src import errors
 from src.commands import train
+from src.health import ProbeCell
+from src.ranks.device import Ranks
 from src.train import setup
 from src.train.log import TrainingLog
 from src.train.validation import validate
@@ -112,8 +114,9 @@ class Record:
         if self.options.data_test:
             net, weights = self.state.net, self.state.evaluation_weights()
             pairs = setup.validation_pairs(self.options)
-            facts["shared"] = validate(net, weights, pairs, self.ranks)
-            facts["alone"] = validate(net, weights, pairs)
+            for name, ranks in (("shared", self.ranks), ("alone", Ranks())):
+                psnr, ssim, health = validate(net, weights, pairs, ProbeCell(net), ranks)
+                facts[name] = [psnr, ssim, *health]
         Path(f"{path}_{self.ranks.rank}.json").write_text(json.dumps(facts))
 
 

@@ -8,9 +8,9 @@ from PIL import Image
 
 from golden.seeded import image
 from src.data import haze
-from src.data.dataset import TrainDataset, open_source, whole_pair
+from src.data.dataset import TrainDataset
 from src.data.images import write_image
-from src.data.sources import ImageCache, find_scenes, read_depth
+from src.data.sources import ImageCache, find_scenes, open_source, read_depth, whole_pair
 from src.errors import InputError, UsageError
 
 
@@ -271,8 +271,6 @@ def test_cache_keeps_what_fits_and_decodes_it_once():
     ({"patch_size": 0}, r"--patch_size 0"),
     ({"batch_size": 7}, r"--batch_size 7: an epoch has only 6 images"),
     ({"batch_size": 4, "num_shards": 2}, r"--batch_size 4 for each of 2 processes: an epoch has only 6 images"),
-    ({"batch_size": 0}, r"--batch_size 0: must be at least 1"),
-    ({"seed": -1}, r"--seed -1"),
     ({"scales": (1.0, 2.0)}, r"--scales 1.0 2.0"),
 ])
 def test_settings_that_cannot_work_name_the_flag(tmp_path, kwargs, message):

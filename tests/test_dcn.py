@@ -10,7 +10,7 @@ from mindspore import Parameter, Tensor, ops
 
 from compiled import Function, Gradients, arrays, both_modes, difference, running
 from golden.seeded import image, seeded
-from src import sampling
+from src import dcn
 from src.dcn import DCN, DeformConv2d, modulated_deform_conv2d
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -173,7 +173,7 @@ def test_chunks_do_not_change_output_or_gradients(monkeypatch, mode):
     case = random_case("3x3", channels=(6, 5), size=(7, 9))
     with running(mode):
         whole = arrays(case.gradients()(*case.arguments()))
-        monkeypatch.setattr(sampling, "CHUNK_BYTES", 40000)  # 46 of 126 positions, over an image's end
+        monkeypatch.setattr(dcn, "CHUNK_BYTES", 40000)  # 46 of 126 positions, over an image's end
         function = case.gradients()
         for _ in range(3):
             parts = arrays(function(*case.arguments()))

@@ -1,4 +1,5 @@
 """Distributed runs, really started with msrun on CPU: what the ranks learn together, and how they end together."""
+import ctypes
 import importlib
 import json
 import os
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -16,8 +18,10 @@ from distributed import use_small_nets
 from src import launch
 from src.commands import train
 from src.errors import UsageError
-from src.ranks.device import Ranks
+from src.ranks import signals
+from src.ranks.device import Ranks, join_ranks
 from src.ranks.processes import first_error
+from src.ranks.signals import STOP_RANK
 from src.train import setup
 from training import (
     ENVIRONMENT,
@@ -43,7 +47,7 @@ def start(arguments, **variables):
     """src/launch.py as a process of its own, which does not outlive the tests."""
     return subprocess.Popen(arguments, cwd=ROOT, env={**ENVIRONMENT, **variables}, stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                            preexec_fn=lambda: launch.end_with_parent(signal.SIGKILL))
+                            preexec_fn=lambda: signals.end_with_parent(signal.SIGKILL))
 
 
 def finish(process, folder, timeout=300):
@@ -196,6 +200,25 @@ def test_validation_shared_by_ranks_is_that_of_one_process(two_ranks, four_ranks
 
 
 # How they end
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells a process of its parent's death")
+@pytest.mark.parametrize("variables, expected", [({"RANK_SIZE": "2"}, 0), ({"MS_ROLE": "MS_WORKER"}, STOP_RANK)])
+def test_only_a_rank_of_msrun_ends_with_its_parent(variables, expected, monkeypatch):
+    """The launcher of a rank table may end before its ranks."""
+    for name in ("RANK_SIZE", "MS_ROLE", "MS_NODE_TIMEOUT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    for name, value in (("init", None), ("get_rank", 0), ("get_group_size", 2)):
+        monkeypatch.setattr(f"mindspore.communication.{name}", lambda value=value: value)
+    try:
+        join_ranks(SimpleNamespace(device_target="CPU", device_id=None))
+        found = ctypes.c_int(-1)
+        ctypes.CDLL(None).prctl(2, ctypes.byref(found))  # PR_GET_PDEATHSIG
+    finally:
+        signals.end_with_parent(0)
+    assert found.value == expected
+
 
 @pytest.mark.slow
 def test_a_killed_and_an_interrupted_run_go_on_to_what_an_undisturbed_one_comes_to(pairs, two_ranks, tmp_path):

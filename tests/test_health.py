@@ -14,7 +14,7 @@ from src.aecrnet import Dehaze
 from src.checkpoint import describe, save_checkpoint
 from src.commands import eval as eval_script
 from src.commands import train
-from src.health import Health, ProbeCell, Probed, as_input, judge, middle
+from src.health import Health, ProbeCell, Probed, judge, middle
 from src.inference import Dehazer
 from training import flags, write_pairs
 
@@ -147,8 +147,3 @@ def test_the_shipped_weights_are_healthy():
 def test_an_exported_model_cannot_be_looked_into():
     exported = SimpleNamespace(path="x.mindir", description={"arch": "paper"}, value_range=1.0)
     assert Dehazer(network=exported).diagnose([np.zeros((16, 16, 3), np.uint8)]) is None
-
-
-def test_input_of_the_probe_is_in_the_value_range():
-    white = np.full((4, 4, 3), 255, np.uint8)
-    assert as_input(white, "gitee").max() == 255 and as_input(white, "paper").max() == 1

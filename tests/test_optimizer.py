@@ -9,7 +9,6 @@ from mindspore import Parameter, Tensor
 
 from compiled import both_modes, running
 from src.aecrnet import Dehaze
-from src.errors import UsageError
 from src.train.optimizer import Adam, learning_rate, learning_rate_factors
 
 SHAPES = {"a": (4, 3), "b": (5,), "c": ()}
@@ -103,11 +102,6 @@ def test_warmup_rises_to_lr_in_equal_steps(schedule):
 def test_cosine_after_warmup_ends_at_lr_min_all_the_same():
     assert rates(21, warmup_steps=4)[12] == pytest.approx(1.1)
     assert rates(21, warmup_steps=4)[20] == pytest.approx(0.2)
-
-
-def test_a_floor_above_the_rate_is_an_error():
-    with pytest.raises(UsageError, match="--lr_min must be at most --lr 2.0, not 3.0"):
-        rates(lr_min=3.0)
 
 
 def test_offsets_and_shared_block_have_factors_of_their_own():

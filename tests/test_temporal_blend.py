@@ -3,6 +3,7 @@ import cv2
 import numpy as np
 import pytest
 
+from src.errors import UsageError
 from src.video.blend import TemporalBlend
 
 HEIGHT, WIDTH, FRAMES = 96, 128, 24
@@ -95,7 +96,7 @@ def test_without_blend_the_frames_are_untouched():
 
 @pytest.mark.parametrize("blend", [-0.1, 1.0, float("nan")])
 def test_blend_outside_its_range_is_refused(blend):
-    with pytest.raises(ValueError, match="at least 0 and below 1"):
+    with pytest.raises(UsageError, match="at least 0 and below 1"):
         TemporalBlend(blend)
 
 

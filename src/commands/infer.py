@@ -20,11 +20,12 @@ from tqdm import tqdm
 
 from .. import config, errors
 from ..data.images import Photo, check_size, read_photo, write_photo
-from ..errors import InputError, UsageError, UserError
+from ..errors import InputError, UserError
 from ..infer.pipeline import dehaze_all, sort_by_size
 from ..infer.plan import Job, plan
 from ..inference import Dehazer, check_options, open_dehazer
 from ..report.report import Report, software_versions
+from ..video.rules import check_blend
 
 SECTIONS = ("device", "inference", "infer")
 
@@ -34,14 +35,14 @@ def main(argv: Optional[List[str]] = None) -> int:
                            {"inputs": "photos, videos, folders or quoted glob patterns"}, {"output": "-o"})
     check_options(options)
     warnings.filterwarnings("ignore", module="PIL")  # what matters in a damaged file becomes an InputError
-    if not 0 <= options.blend < 1:
-        raise UsageError(f"--blend {options.blend}: must be at least 0 and below 1")
+    check_blend(options.blend)
     jobs = plan(options.inputs, options.output, options.format == "same")
 
     dehazer = open_dehazer(options)  # imports MindSpore, after all that can be wrong with flags and files
     failures = dehaze_photos(dehazer, [job for job in jobs if not job.is_video], options)
     for job in jobs:
-        failures += job.is_video and not dehaze_clip(dehazer, job, options)
+        if job.is_video and not dehaze_clip(dehazer, job, options):
+            failures += 1
 
     place = jobs[0].target if len(jobs) == 1 else options.output
     print(f"{len(jobs) - failures} of {len(jobs)} dehazed: {place}")

@@ -13,11 +13,6 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ..errors import UsageError
-from .pairs import PAIR_LAYOUTS, Pair, find_pairs, load_pair
-from .sources import TRAIN_LAYOUTS, open_source, whole_pair
-
-__all__ = [
-    "PAIR_LAYOUTS", "TRAIN_LAYOUTS", "Pair", "TrainDataset", "find_pairs", "load_pair", "open_source", "whole_pair"]
 
 MIN_PATCH, MAX_PATCH = 16, 1024  # pixels
 PREFETCH = 2  # elements between two stages of the pipeline; more only costs memory
@@ -50,7 +45,7 @@ class TrainDataset:
         shard_id: int = 0, scales: Sequence[float] = (1.0,), augment: bool = True, turns: bool = True,
         scale: float = 1.0, workers: int = 2,
     ) -> None:
-        _check(patch_size, batch_size, seed, repeat, scales, len(source.names), num_shards)
+        _check(patch_size, batch_size, scales, len(source.names) * repeat, num_shards)
         self.source, self.patch_size, self.batch_size, self.seed = source, patch_size, batch_size, seed
         self.scales, self.scale = tuple(scales), scale
         self._orientations = (4 if turns else 1, 2) if augment else (1, 1)
@@ -200,19 +195,12 @@ def _shrink(image: np.ndarray, side: int) -> np.ndarray:
     return cv2.resize(np.ascontiguousarray(image), (side, side), interpolation=cv2.INTER_AREA)
 
 
-def _check(
-    patch_size: int, batch_size: int, seed: int, repeat: int, scales: Sequence[float], images: int, num_shards: int
-) -> None:
+def _check(patch_size: int, batch_size: int, scales: Sequence[float], images: int, num_shards: int) -> None:
+    """What `src.train.options.check` cannot know or leaves to this module. Raises: UsageError naming the flag."""
     if patch_size % 4 or not MIN_PATCH <= patch_size <= MAX_PATCH:
         raise UsageError(f"--patch_size {patch_size}: must be a multiple of 4 from {MIN_PATCH} to {MAX_PATCH}")
-    if batch_size < 1:
-        raise UsageError(f"--batch_size {batch_size}: must be at least 1")
-    if seed < 0:
-        raise UsageError(f"--seed {seed}: must not be negative")
-    if repeat < 1:
-        raise ValueError(f"repeat must be at least 1, not {repeat}")
     if not scales or not all(0 < scale <= 1 for scale in scales):
         raise UsageError(f"--scales {' '.join(map(str, scales))}: must be factors above 0 and not above 1")
-    if batch_size * num_shards > images * repeat:
+    if batch_size * num_shards > images:
         processes = f" for each of {num_shards} processes" if num_shards > 1 else ""
-        raise UsageError(f"--batch_size {batch_size}{processes}: an epoch has only {images * repeat} images")
+        raise UsageError(f"--batch_size {batch_size}{processes}: an epoch has only {images} images")

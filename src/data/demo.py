@@ -25,10 +25,10 @@ DEMO_HAZE = {
 # of the quartered stereo pair, from scikit-image's documentation: pixels, mm, pixels
 MOTORCYCLE_CAMERA = {"focal_length": 994.978, "baseline": 193.001, "principal_offset": 31.086}
 
-Pair = Tuple[str, np.ndarray, np.ndarray]
+DemoPair = Tuple[str, np.ndarray, np.ndarray]  # name, hazy, clear
 
 
-def demo_pairs() -> List[Pair]:
+def demo_pairs() -> List[DemoPair]:
     """The five demo photos as (name, hazy, clear), both uint8 RGB[h, w, 3], always the same haze (`DEMO_HAZE`).
 
     Needs no download and no pooch: the files are inside scikit-image's wheel.
@@ -49,7 +49,7 @@ def write_demo_set(folder: PathLike) -> Path:
     return folder
 
 
-def _demo_pair(name: str, airlight: float, beta: float, seed: int) -> Pair:
+def _demo_pair(name: str, airlight: float, beta: float, seed: int) -> DemoPair:
     from skimage import data  # slow to import
 
     if name == "motorcycle":

@@ -94,6 +94,16 @@ def write_photo(path: PathLike, photo: Photo) -> None:
         raise InputError(f"{path}: cannot be written ({one_line(error)})") from None
 
 
+def to_network(images: np.ndarray, white: float) -> np.ndarray:
+    """uint8[n, h, w, 3] -> float32[n, 3, h, w] in 0..white, as the network takes it."""
+    return (images.transpose(0, 3, 1, 2) * (white / 255.0)).astype(np.float32)
+
+
+def from_network(out: np.ndarray, white: float) -> np.ndarray:
+    """What the network gives, float32[n, 3, h, w], clipped to 0..white -> float32[n, h, w, 3] in 0..255."""
+    return np.clip(out, 0, white).transpose(0, 2, 3, 1) * np.float32(255.0 / white)
+
+
 def list_images(folder: PathLike, recursive: bool = False) -> List[Path]:
     """The image files of `folder` by name, hidden ones left out.
 

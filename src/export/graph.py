@@ -12,6 +12,7 @@ from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from ..aecrnet import VALUE_RANGE, Dehaze
+from ..dcn_gitee import gitee_neighbours
 from ..layers import WideConv
 
 TAPS = 9
@@ -127,7 +128,7 @@ class DeformConvGraph(nn.Cell):
                         w, self.margin, self.margin)
 
     def _gitee_corners(self, offset, mask, place):
-        """The reference mixes rows of taps over the map and reads (x, y) as (y, x); see `src.dcn`."""
+        """The reference mixes rows of taps over the map and reads (x, y) as (y, x); see src/dcn_gitee.py."""
         row, column, h, w = place
         line = row * self.three + self.tap_row
         from_tap_row = ops.floor((line + 0.5) / h)
@@ -139,8 +140,8 @@ class DeformConvGraph(nn.Cell):
         y = ops.gather(offset[:, :TAPS].reshape(-1), source, 0) + (base_y + self.tap_column)
         x = ops.gather(offset[:, TAPS:].reshape(-1), source, 0) + (base_x + from_tap_row)
         mask = ops.gather(mask.reshape(-1), source, 0)
-        rows, (up, down) = _gitee_neighbours(y, h)
-        columns, to_columns = _gitee_neighbours(x, w)
+        rows, (up, down) = gitee_neighbours(y, h, _clamp)
+        columns, to_columns = gitee_neighbours(x, w, _clamp)
         return _corners(rows, columns, (up * mask, down * mask), to_columns, w, self.margin, 0)
 
 
@@ -178,14 +179,6 @@ def _constant(values) -> Tensor:
 
 def _clamp(x, low, high):
     return ops.maximum(ops.minimum(x, high), Tensor(low, mstype.float32))
-
-
-def _gitee_neighbours(position, size):
-    low = ops.floor(position)
-    high = _clamp(low + 1.0, 0.0, size - 1.0)
-    low = _clamp(low, 0.0, size - 1.0)
-    position = _clamp(position, 0.0, size - 1.0)
-    return (low, high), (1.0 + (low - position), 1.0 - (high - position))
 
 
 def _corners(rows, columns, to_rows, to_columns, w, margin, shift) -> List[Tuple[Tensor, Tensor]]:

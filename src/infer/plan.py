@@ -9,8 +9,8 @@ from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 from ..data.images import EXTENSIONS
 from ..errors import InputError, UsageError
 from ..files import make_output_folder
+from ..video.rules import is_video
 
-VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm")  # as src.video.clip.CODECS, which imports OpenCV
 WILDCARDS = "*?["
 
 
@@ -22,7 +22,7 @@ class Job(NamedTuple):
 
     @property
     def is_video(self) -> bool:
-        return self.source.suffix.lower() in VIDEO_EXTENSIONS
+        return is_video(self.source)
 
 
 def plan(inputs: Sequence[str], output: str, same_format: bool = False) -> List[Job]:
@@ -78,7 +78,11 @@ def _is_wanted(file: Path, root: Path, output: Path) -> bool:
         return False
     results, top = os.path.realpath(output) + os.sep, os.path.realpath(root) + os.sep
     is_result = results.startswith(top) and results != top and os.path.realpath(file).startswith(results)
-    return not is_result and file.suffix.lower() in EXTENSIONS + VIDEO_EXTENSIONS
+    return not is_result and _is_wanted_suffix(file)
+
+
+def _is_wanted_suffix(path: Path) -> bool:
+    return is_video(path) or path.suffix.lower() in EXTENSIONS
 
 
 def _fixed_part(pattern: Path) -> Path:
@@ -90,18 +94,17 @@ def _fixed_part(pattern: Path) -> Path:
 
 def _is_file(output: str, inputs: Sequence[str]) -> bool:
     path = Path(output)
-    return path.suffix.lower() in EXTENSIONS + VIDEO_EXTENSIONS and not path.is_dir() and not output.endswith(os.sep)
+    return _is_wanted_suffix(path) and not path.is_dir() and not output.endswith(os.sep)
 
 
 def _checked_suffix(source: Path, target: Path) -> Path:
-    if (source.suffix.lower() in VIDEO_EXTENSIONS) != (target.suffix.lower() in VIDEO_EXTENSIONS):
+    if is_video(source) != is_video(target):
         raise UsageError(f"--output {target}: a photo becomes a photo and a video a video, not {source.name}")
     return target
 
 
 def _renamed(place: Path, same_format: bool) -> Path:
-    suffix = place.suffix.lower()
-    keeps = suffix in VIDEO_EXTENSIONS or (same_format and suffix in EXTENSIONS)
+    keeps = is_video(place) or (same_format and place.suffix.lower() in EXTENSIONS)
     return place if keeps else place.with_suffix(".png")
 
 

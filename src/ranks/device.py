@@ -11,14 +11,13 @@ import numpy as np
 from mindspore import Tensor, ops
 
 from ..errors import InputError, one_line
-from ..launch import end_with_parent
-from .signals import STOP_RANK
+from .signals import STOP_RANK, end_with_parent, is_distributed, started_by_msrun
 
 CPU_PATIENCE = 1800  # seconds that a rank waits for the others on CPU; compiling and validating take their time
 
 
 class Ranks(NamedTuple):
-    """Which of how many processes this is. What one of them asks for with a method, all have to ask for."""
+    """The number of this process and of all. When one rank calls a method, all ranks must call it."""
 
     rank: int = 0
     size: int = 1
@@ -75,9 +74,11 @@ def join_ranks(options: SimpleNamespace) -> Ranks:
     select_device(options.device_target, options.device_id)
     if not is_distributed():
         return Ranks()
-    end_with_parent(STOP_RANK)
+    if started_by_msrun():
+        end_with_parent(STOP_RANK)
     if os.getenv("MS_ROLE") == "MS_WORKER":
-        # of a rank the limit on one collective operation on CPU, of the scheduler that on a rank's silence
+        # In a rank, MindSpore limits a collective operation on CPU to MS_NODE_TIMEOUT seconds. The scheduler keeps the
+        # value that src.launch set: there it limits how long a rank may be silent.
         os.environ["MS_NODE_TIMEOUT"] = str(CPU_PATIENCE)
     try:
         mindspore.communication.init()
@@ -99,8 +100,3 @@ def select_device(device_target: str, device_id: Optional[int] = None) -> None:
         if mindspore.get_context("device_target") != device_target:
             raise InputError(
                 f"--device_target {device_target}: cannot be used ({one_line(error)[:200]})") from None
-
-
-def is_distributed() -> bool:
-    """Whether msrun (MS_ROLE), be it with one rank, or a rank table's launcher (RANK_SIZE) started this process."""
-    return "MS_ROLE" in os.environ or int(os.getenv("RANK_SIZE", "1")) > 1

@@ -13,8 +13,7 @@ from typing import Dict, List, Mapping, Optional, Sequence
 
 import psutil
 
-from ..launch import end_with_parent
-from .signals import STOP_RANK
+from .signals import STOP_RANK, end_with_parent
 
 POLL = 0.2  # seconds
 STOP_SECONDS = 300  # that ranks get after a signal, to finish the step in hand and save
@@ -103,8 +102,7 @@ class RankProcesses:
         """Whether it is no use to wait any longer."""
         if len(self._signals) > 1 or time.monotonic() > self._stop_at:
             return True
-        # when all goes well it leaves first too
-        scheduler = self._processes.get("scheduler")
+        scheduler = self._processes.get("scheduler")  # it is also the first to leave when all goes well
         return bool(scheduler and not _is_alive(scheduler) and first_error(self._logs / "scheduler.log"))
 
     def _failure(self) -> Optional[re.Match]:

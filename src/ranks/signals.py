@@ -1,22 +1,49 @@
-"""Stopping at a good moment."""
+"""Signals of the ranks of a distributed run, and how a process knows that it is one of them."""
 from __future__ import annotations
 
 import os
 import signal
+import sys
+
+from ..errors import UsageError
 
 STOP_RANK = signal.SIGUSR1
 
 
-class StopSignals:
-    """As a context, turns SIGINT and SIGTERM into a request to stop after the step in hand.
+def started_by_msrun() -> bool:
+    """Whether msrun started this process. `src.launch` starts msrun and stops the ranks with STOP_RANK."""
+    return "MS_ROLE" in os.environ
 
-    In a rank of a distributed run, STOP_RANK alone, which src.ranks.processes sends: with SIGTERM, MindSpore ends a
-    rank that waits in vain for others that are gone, and its data pipeline answers SIGINT with SIGTERM.
+
+def is_distributed() -> bool:
+    """Whether this process is a rank: of msrun, even with one rank, or of a rank table's launcher (RANK_SIZE).
+
+    Raises: UsageError if RANK_SIZE is no number.
+    """
+    size = os.getenv("RANK_SIZE", "1")
+    if not size.isdecimal():
+        raise UsageError(f"RANK_SIZE must be the number of ranks, not {size}")
+    return started_by_msrun() or int(size) > 1
+
+
+def end_with_parent(number: int) -> None:
+    """Have the kernel send this process a signal when its parent dies, even of SIGKILL. Linux only."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, int(number))  # PR_SET_PDEATHSIG
+
+
+class StopSignals:
+    """As a context, turns SIGINT and SIGTERM into a request to stop after the current step.
+
+    A rank of msrun listens to STOP_RANK instead: MindSpore uses SIGTERM to end a rank that waits for lost ones, and its
+    data pipeline answers SIGINT with SIGTERM.
     """
 
     def __enter__(self) -> StopSignals:
         self.requested = False
-        numbers = (STOP_RANK,) if "MS_ROLE" in os.environ else (signal.SIGINT, signal.SIGTERM)
+        numbers = (STOP_RANK,) if started_by_msrun() else (signal.SIGINT, signal.SIGTERM)
         self._before = {number: signal.signal(number, self._request) for number in numbers}
         return self
 

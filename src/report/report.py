@@ -16,7 +16,7 @@ from .html import Entry, page
 
 MAX_BYTES = 50_000_000  # of the whole file, as long as `expected` is right
 PAGE_BYTES, ENTRY_BYTES = 60_000, 4_000  # of it style, script and header; markup of one entry
-MAX_SIDE, MIN_SIDE = 1600, 96  # pixels of an embedded picture's longer side
+LARGEST, SMALLEST = 1600, 96  # pixels of an embedded picture's longer side
 QUALITY = 82  # WebP; hazy 620x460 photos take about 22 kB
 
 
@@ -93,14 +93,14 @@ def software_versions() -> Dict[str, str]:
 def _encode(images: Sequence[np.ndarray], budget: float) -> Tuple[bytes, ...]:
     """WebP files that take `budget` bytes together, all scaled alike so that they can be compared."""
     height, width = images[0].shape[:2]
-    scale = min(1.0, MAX_SIDE / max(height, width))
+    scale = min(1.0, LARGEST / max(height, width))
     while True:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         files = tuple(_webp(image, size) for image in images)
         excess = sum(map(len, files)) / max(budget, 1)
-        if excess <= 1 or max(size) <= MIN_SIDE:
+        if excess <= 1 or max(size) <= SMALLEST:
             return files
-        scale = max(scale * min(0.97 / math.sqrt(excess), 0.95), MIN_SIDE / max(height, width))
+        scale = max(scale * min(0.97 / math.sqrt(excess), 0.95), SMALLEST / max(height, width))
 
 
 def _webp(image: np.ndarray, size: Tuple[int, int]) -> bytes:

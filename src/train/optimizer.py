@@ -7,8 +7,6 @@ from typing import List, Optional, Sequence, Tuple
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from ..errors import UsageError
-
 
 class Adam(nn.Cell):
     """Adam (Kingma and Ba 2015, algorithm 1), epsilon beside the bias-corrected root as PyTorch has it.
@@ -71,10 +69,8 @@ def learning_rate(options, step: int, steps_per_epoch: int, total_steps: int) ->
 
     Cosine as in the reference's train_wcl.py, but for each step instead of each epoch.
 
-    Raises: UsageError if the schedule never ends or lr_min is above lr.
+    `src.train.options.check` has checked the options.
     """
-    if options.lr_min > options.lr:
-        raise UsageError(f"--lr_min must be at most --lr {options.lr}, not {options.lr_min}")
     if step < options.warmup_steps:
         return options.lr * (step + 1) / options.warmup_steps
     if options.lr_schedule == "constant":

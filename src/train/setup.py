@@ -12,8 +12,10 @@ from mindspore import amp, nn
 
 from ..aecrnet import VALUE_RANGE, Dehaze
 from ..checkpoint import REFERENCE, load_checkpoint, load_into, network_weights
-from ..data.dataset import Pair, TrainDataset, find_pairs, open_source
+from ..data.dataset import TrainDataset
 from ..data.demo import write_demo_set
+from ..data.pairs import Pair, find_pairs
+from ..data.sources import open_source
 from ..errors import InputError, UsageError
 from ..fast_deconv import FastDeconv
 from ..loss import ContrastLoss

@@ -7,8 +7,10 @@ import numpy as np
 from mindspore import Tensor
 
 from ..aecrnet import VALUE_RANGE, Dehaze
+from ..data.images import from_network, to_network
 from ..data.pairs import Pair, load_pair
-from ..health import Health, ProbeCell, as_input, judge, middle
+from ..health import Health, ProbeCell, judge, middle
+from ..infer.tiles import to_uint8
 from ..metrics import psnr, ssim
 from ..ranks.device import Ranks
 
@@ -40,7 +42,7 @@ def validate(net: Dehaze, weights: Dict[str, Tensor], pairs: List[Pair], probe: 
     try:
         for hazy, clear in map(load_pair, pairs[ranks.rank::ranks.size]):
             scores.append(_score(net, hazy, clear))
-            probed.append(probe.of(as_input(middle(hazy), net.arch)))
+            probed.append(probe.of(to_network(middle(hazy)[None], VALUE_RANGE[net.arch])))
     finally:
         _set_weights(net, own)
         net.set_train(True)
@@ -63,6 +65,6 @@ def _set_weights(net: Dehaze, values: Dict[str, np.ndarray]) -> None:
 
 def _score(net: Dehaze, hazy: np.ndarray, clear: np.ndarray) -> Tuple[float, float]:
     white = VALUE_RANGE[net.arch]
-    out = np.clip(net(Tensor(as_input(hazy, net.arch))).asnumpy()[0].transpose(1, 2, 0), 0, white) * (255.0 / white)
-    restored = np.rint(out).astype(np.uint8)
+    out = net(Tensor(to_network(hazy[None], white))).asnumpy()
+    restored = to_uint8(from_network(out, white))[0]
     return psnr(restored, clear), ssim(restored, clear)

@@ -6,6 +6,8 @@ from typing import Optional, Tuple
 import cv2
 import numpy as np
 
+from .rules import check_blend
+
 CELLS = 32  # cells along the longer side: what is smaller than a cell is never blended
 TRUST = 6.0  # grey levels: where a cell of the input changed by this much, 1/e of the blend is left
 
@@ -33,12 +35,11 @@ class TemporalBlend:
     Args:
         blend: share of the past in [0, 1); 0.8 averages over about five frames.
 
-    Raises: ValueError if `blend` is outside [0, 1).
+    Raises: UsageError if `blend` is outside [0, 1).
     """
 
     def __init__(self, blend: float) -> None:
-        if not 0.0 <= blend < 1.0:
-            raise ValueError(f"blend must be at least 0 and below 1, not {blend}")
+        check_blend(blend)
         self.blend = blend
         self._past: Optional[Tuple[np.ndarray, np.ndarray]] = None
 

@@ -15,8 +15,6 @@ import numpy as np
 
 from ..errors import InputError
 
-# suffix -> what the opencv-python-headless wheel can encode there; it holds no H.264 encoder
-CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "XVID", ".webm": "VP90"}
 READABLE_SHARE = 0.9  # a file that gives fewer of the frames its header promises counts as truncated
 
 
@@ -85,10 +83,10 @@ def write_frames(path: Path, clip: Clip, codec: str) -> Iterator[Callable[[np.nd
     """
     path.touch()  # OpenCV would not say why it cannot
     code = cv2.VideoWriter_fourcc(*codec)
-    wanted = clip.fps
-    for clip.fps in (wanted, round(wanted, 2), float(round(wanted))):  # MPEG-4 holds few digits
-        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, clip.fps, (clip.width, clip.height))
+    for rate in (clip.fps, round(clip.fps, 2), float(round(clip.fps))):  # MPEG-4 holds few digits
+        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, rate, (clip.width, clip.height))
         if writer.isOpened():
+            clip.fps = rate
             break
     else:
         raise OSError(f"this OpenCV cannot encode {codec} in {path.suffix}")

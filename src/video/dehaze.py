@@ -9,10 +9,11 @@ from typing import Callable, Dict, Iterator, List, Optional
 import cv2
 import numpy as np
 
-from ..errors import InputError, UsageError, one_line
+from ..errors import InputError, one_line
 from ..files import PathLike, atomic_write
 from .blend import TemporalBlend
-from .clip import CODECS, Clip, add_sound, probe, read_frames, write_frames
+from .clip import Clip, add_sound, probe, read_frames, write_frames
+from .rules import CODECS, is_video
 
 Dehaze = Callable[[np.ndarray], np.ndarray]
 Progress = Callable[[int, int], None]
@@ -47,11 +48,6 @@ class VideoStats:
                 f"flicker {self.flicker_output:.2f} (input {self.flicker_input:.2f}{before})")
 
 
-def is_video(path: PathLike) -> bool:
-    """Whether the suffix is one that `dehaze_video` reads and writes."""
-    return Path(path).suffix.lower() in CODECS
-
-
 def dehaze_video(
     source: PathLike, target: PathLike, dehaze: Dehaze, blend: float = 0.0, progress: Optional[Progress] = None
 ) -> VideoStats:
@@ -61,7 +57,7 @@ def dehaze_video(
     appears when it is whole; an interrupted run leaves an older file of that name as it was.
 
     Args:
-        target: its suffix chooses the codec (src.video.clip.CODECS). Browsers play .webm only.
+        target: its suffix chooses the codec (src.video.rules.CODECS). Browsers play .webm only.
         dehaze: uint8 RGB[h, w, 3] -> uint8 RGB[h, w, 3], called once a frame, in order.
         blend: share of the past in [0, 1) for src.video.blend.TemporalBlend; 0 for none.
         progress: called with (frames done, frames in all) after each frame.
@@ -72,10 +68,7 @@ def dehaze_video(
         ValueError: `dehaze` gave another shape or type than it got.
     """
     source, target = Path(source), Path(target)
-    try:
-        smooth = TemporalBlend(blend)
-    except ValueError as error:
-        raise UsageError(f"--blend: {error}") from None
+    smooth = TemporalBlend(blend)
     _check_target(source, target)
     clip = probe(source)
     codec = CODECS[target.suffix.lower()]
