@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Train on DEVICE_NUM devices of each host with the reference's settings (L1 + 20 CR, 256 px, 600 epochs); results in
-# ckpt/FILE_NAME, logs of all ranks in LOG_DIR, by default ckpt/FILE_NAME/logs.
+# Train on DEVICE_NUM devices of each host with the settings of configs/reference.yaml; results in ckpt/FILE_NAME, logs
+# of all ranks in LOG_DIR, by default ckpt/FILE_NAME/logs. A --config among the flags takes the place of this one.
 #
 #   bash scripts/run_distribute_train.sh ITS aecrnet 8                          eight Ascend cards of one host
 #   DEVICE_TARGET=CPU bash scripts/run_distribute_train.sh ITS aecrnet 2 --batch_size 4 --resume
@@ -35,5 +35,4 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=.venv/bin/python
 [ -x $python ] || python=python
 exec $python -m src.launch --workers "$devices" --log_dir "${LOG_DIR:-ckpt/$filename/logs}" ${table[@]+"${table[@]}"} train.py \
-    --device_target "$target" --dir_data "$data" --data_train RESIDE --patch_size 256 --epochs 600 --lr 0.0001 \
-    --neg_num 10 --contra_lambda 20 --ckpt_save_path "ckpt/$filename" --filename "$filename" "$@"
+    --config configs/reference.yaml --device_target "$target" --dir_data "$data" --ckpt_save_path "ckpt/$filename" --filename "$filename" "$@"

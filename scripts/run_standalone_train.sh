@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Train on one device with the reference's settings (L1 + 20 CR, 256 px, 600 epochs); results in ckpt/FILENAME.
-# More flags of train.py may follow, for example --resume or --contra_lambda 0; DEVICE_ID selects the card.
+# Train on one device with the settings of configs/reference.yaml; results in ckpt/FILENAME.
+# More flags of train.py may follow, for example --resume, --contra_lambda 0 or another --config in the place of this
+# one; DEVICE_ID selects the card.
 set -euo pipefail
 
 usage() {
@@ -19,6 +20,5 @@ data=$(cd "$data" && pwd)
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=.venv/bin/python
 [ -x $python ] || python=python
-exec $python train.py --device_target "$device" --device_id "${DEVICE_ID:-0}" \
-    --dir_data "$data" --data_train RESIDE --patch_size 256 --epochs 600 --lr 0.0001 \
-    --neg_num 10 --contra_lambda 20 --ckpt_save_path "ckpt/$filename" --filename "$filename" "$@"
+exec $python train.py --config configs/reference.yaml --device_target "$device" --device_id "${DEVICE_ID:-0}" \
+    --dir_data "$data" --ckpt_save_path "ckpt/$filename" --filename "$filename" "$@"

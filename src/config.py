@@ -158,8 +158,10 @@ def _comments(path: Path) -> Dict[Tuple[str, str], str]:
     """The comment behind each key, by section and key: the one place where an option is explained."""
     comments, section = {}, ""
     for line in path.read_text(encoding="utf-8").splitlines():
-        section = line[:-1] if re.match(r"\w+:$", line) else section
-        match = re.match(r"\s+(\w+):.*?\s# ?(.*)", line)
-        if match:
-            comments[section, match.group(1)] = match.group(2)
+        entry, _, comment = line.partition("# ")
+        key = entry.partition(":")[0]
+        if key and not key.startswith(" "):
+            section = key
+        elif comment:
+            comments[section, key.strip()] = comment
     return comments

@@ -1,4 +1,6 @@
 """Options: defaults, a YAML file over them, flags over both; what is wrong is named, what is not read is left alone."""
+import re
+
 import pytest
 import yaml
 
@@ -199,3 +201,11 @@ def test_a_saved_training_configuration_gives_the_same_options(tmp_path):
     again = parse("--config", str(tmp_path / "saved.yaml"), sections=TRAIN)
     assert {**vars(options), "given": []} == vars(again)
     assert [file.name for file in tmp_path.iterdir()] == ["saved.yaml"]
+
+
+@pytest.mark.parametrize("script", ["run_standalone_train.sh", "run_distribute_train.sh"])
+def test_the_training_scripts_hold_no_settings_of_their_own(script):
+    text = (config.DEFAULTS.parent.parent / "scripts" / script).read_text()
+    assert "--config configs/reference.yaml" in text
+    settings = {f"--{key}" for section in ("data", "train", "contrast") for key in config._read(config.DEFAULTS)[section]}
+    assert set(re.findall(r"--\w+", text.split("exec ")[1])) & settings == {"--dir_data"}

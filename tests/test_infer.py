@@ -13,9 +13,8 @@ from halving import HalvingNetwork
 from src.commands import infer as script
 from src.data.images import read_image, read_photo, write_image
 from src.errors import InputError, UsageError
-from src.infer.plan import VIDEO_EXTENSIONS, plan
+from src.infer.plan import plan
 from src.inference import Dehazer
-from src.video.clip import CODECS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -144,10 +143,6 @@ def test_impossible_plans_are_named(folder, inputs, output, error, text):
     (folder / "empty").mkdir()
     with pytest.raises(error, match=text):
         plan(inputs, output)
-
-
-def test_videos_are_known_by_the_suffixes_that_can_be_written():
-    assert set(VIDEO_EXTENSIONS) == set(CODECS)
 
 
 # restoring

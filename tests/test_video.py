@@ -11,6 +11,7 @@ import pytest
 import needs
 from src.errors import InputError, UsageError
 from src.video import clip as video_file
+from src.video import rules
 from src.video.dehaze import dehaze_video
 from src.video.rules import is_video
 
@@ -66,7 +67,7 @@ def no_ffmpeg(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
 
 
-@pytest.mark.parametrize("suffix", sorted(video_file.CODECS))
+@pytest.mark.parametrize("suffix", sorted(rules.CODECS))
 def test_every_format_keeps_frames_rate_size_and_colours(clip, tmp_path, suffix):
     target = tmp_path / f"clear{suffix}"
     stats = dehaze_video(clip, target, darker)
@@ -251,7 +252,7 @@ def test_target_that_cannot_be_written_is_named(clip, tmp_path, target, message)
 
 
 def test_encoder_that_is_missing_is_named(clip, tmp_path, monkeypatch):
-    monkeypatch.setitem(video_file.CODECS, ".mp4", "zzzz")
+    monkeypatch.setitem(rules.CODECS, ".mp4", "zzzz")
     with pytest.raises(InputError, match="this OpenCV cannot encode zzzz in .mp4"):
         dehaze_video(clip, tmp_path / "clear.mp4", darker)
     assert os.listdir(tmp_path) == ["clip.mp4"]
