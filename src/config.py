@@ -160,8 +160,8 @@ def _comments(path: Path) -> Dict[Tuple[str, str], str]:
     for line in path.read_text(encoding="utf-8").splitlines():
         entry, _, comment = line.partition("# ")
         key = entry.partition(":")[0]
-        if key and not key.startswith(" "):
-            section = key
-        elif comment:
+        if key.startswith(" "):
             comments[section, key.strip()] = comment
+        else:
+            section = key
     return comments

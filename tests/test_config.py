@@ -207,5 +207,6 @@ def test_a_saved_training_configuration_gives_the_same_options(tmp_path):
 def test_the_training_scripts_hold_no_settings_of_their_own(script):
     text = (config.DEFAULTS.parent.parent / "scripts" / script).read_text()
     assert "--config configs/reference.yaml" in text
-    settings = {f"--{key}" for section in ("data", "train", "contrast") for key in config._read(config.DEFAULTS)[section]}
+    defaults = config._read(config.DEFAULTS)
+    settings = {f"--{key}" for section in ("data", "train", "contrast") for key in defaults[section]}
     assert set(re.findall(r"--\w+", text.split("exec ")[1])) & settings == {"--dir_data"}
