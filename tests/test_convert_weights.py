@@ -199,7 +199,8 @@ def test_safetensors_need_no_torch_and_the_others_say_what_they_need(official, t
     """In a Python where torch cannot be imported."""
     write(tmp_path / "official.safetensors", official)
     write(tmp_path / "official.pth", official)
-    program = ("import runpy, sys; sys.modules['torch'] = None; del sys.argv[0];"
+    program = ("import os, runpy, sys; sys.modules['torch'] = None; del sys.argv[0];"
+               " sys.path.insert(0, os.path.dirname(sys.argv[0]));"  # as Python does for a script
                " runpy.run_path(sys.argv[0], run_name='__main__')")
 
     def run(*words):
