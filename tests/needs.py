@@ -13,8 +13,8 @@ from typing import Iterable, Set
 
 import pytest
 
-PROGRAMS = {"chromium": "chromium", "chromium-driver": "chromedriver", "cmake": "cmake", "ffmpeg": "ffmpeg",
-            "g++": "g++", "make": "make"}
+PROGRAMS = {"chromium": "chromium", "chromium-driver": "chromedriver", "cmake": "cmake", "g++": "g++",
+            "make": "make"}
 HEADERS = {"libgtest-dev": "gtest/gtest.h", "libjpeg-dev": "jpeglib.h", "libpng-dev": "png.h",
            "nlohmann-json3-dev": "nlohmann/json.hpp"}
 CPP = ("cmake", "g++", "make", *HEADERS)

@@ -1,146 +1,169 @@
-"""Video files as frames: reading, writing, sound. OpenCV does the pictures, ffmpeg (where there is one) the sound."""
+"""Video files: reading frames with their times, writing frames with the sound of another file.
+
+PyAV does both. Its wheel holds FFmpeg with the encoders that src.video.rules.CODECS names.
+"""
 from __future__ import annotations
 
 import contextlib
-import os
-import re
-import shutil
-import subprocess
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Callable, Iterator, List, Optional
 
-import cv2
+import av
 import numpy as np
+from av.video.reformatter import Colorspace
 
 from ..errors import InputError
+from .rules import ENCODER_OPTIONS
+from .sound import Sound
 
 READABLE_SHARE = 0.9  # a file that gives fewer of the frames its header promises counts as truncated
+BT709, BT601 = 1, 6  # FFmpeg's numbers of colour matrices
+LIMITED_RANGE = 1  # FFmpeg's number of brightness in 16..235
+FINE_TICK = Fraction(1, 90000)  # seconds; the unit of frame times where the rate varies
 
 
 @dataclass
 class Clip:
-    """A readable video. `width` and `height` are upright and even, as every codec here needs them."""
+    """A readable video. `width` and `height` are upright and even, as the codecs here need them."""
 
     path: Path
-    frames: int
     width: int
     height: int
-    fps: float
-    notes: List[str] = field(default_factory=list)  # in what the result must differ from the file, one line each
+    times: List[Fraction]  # of every frame, in seconds, strictly rising
+    rate: Fraction  # frames a second, the mean where the rate varies
+    tick: Fraction  # unit of the times in seconds: 1 / rate where the rate is constant
+    aspect: Optional[Fraction] = None  # width of a pixel over its height; None: the file states none
+    notes: List[str] = field(default_factory=list)  # what the result lacks of the file, one line each
 
 
 def probe(path: Path) -> Clip:
-    """Decode the whole file once, which is quick beside dehazing it: damage shows before hours of work.
+    """Decode the whole file once. This is quick beside dehazing it, and shows damage before hours of work.
 
     Raises: InputError if the file is missing, not a video, without frames or truncated.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    capture = _open(path)
-    if not capture.isOpened():
-        raise InputError(f"{path}: cannot be read as a video")
-    promised, stated_fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
-    aspect = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
-    seen, first = capture.read()
-    if not seen:
+    try:
+        with _open(path) as container:
+            video = container.streams.video[0]
+            ticks, first = [], None
+            for frame in _decode(container, video):
+                first = first or (_upright(frame).shape[:2], frame.rotation)
+                ticks.append(frame.pts)
+            promised = video.frames or float(container.duration or 0) / av.time_base * float(video.average_rate or 0)
+            stated_rate, tick, aspect = video.average_rate, video.time_base, video.sample_aspect_ratio
+    except (av.error.FFmpegError, IndexError):
+        raise InputError(f"{path}: cannot be read as a video") from None
+    if first is None:
         raise InputError(f"{path}: no frames")
-    times = [capture.get(cv2.CAP_PROP_POS_MSEC)]
-    while capture.grab():
-        times.append(capture.get(cv2.CAP_PROP_POS_MSEC))
-    if len(times) < READABLE_SHARE * promised:
-        raise InputError(f"{path}: truncated or damaged, only {len(times)} of {promised:.0f} frames can be read")
-    height, width = first.shape[:2]
+    if len(ticks) < READABLE_SHARE * promised:
+        raise InputError(f"{path}: truncated or damaged, only {len(ticks)} of {promised:.0f} frames can be read")
+    (height, width), turn = first
     if min(height, width) < 2:
         raise InputError(f"{path}: frames of {width}x{height} are too small")
-    clip = Clip(path, len(times), width // 2 * 2, height // 2 * 2, stated_fps)
+    clip = Clip(path, width // 2 * 2, height // 2 * 2, *_timing(ticks, tick, stated_rate))
+    if aspect and aspect != 1:
+        clip.aspect = 1 / aspect if turn % 180 else aspect
     if (width, height) != (clip.width, clip.height):
         clip.notes.append(f"size: {width}x{height} becomes {clip.width}x{clip.height}, video codecs need even sides")
-    if aspect[0] != aspect[1] and all(aspect):
-        clip.notes.append(f"shape: pixels are {aspect[0]:.0f}:{aspect[1]:.0f} in the source, square in the result")
-    _settle_rate(clip, times)
     return clip
 
 
 def read_frames(clip: Clip) -> Iterator[np.ndarray]:
     """The frames as uint8 RGB[clip.height, clip.width, 3]: upright, an odd last row or column left out."""
-    capture = _open(clip.path)
-    for _ in range(clip.frames):
-        seen, frame = capture.read()
-        if not seen:
-            raise InputError(f"{clip.path}: changed while it was read")
-        yield cv2.cvtColor(frame[:clip.height, :clip.width], cv2.COLOR_BGR2RGB)
+    with _open(clip.path) as container:
+        frames = _decode(container, container.streams.video[0])
+        for _ in clip.times:
+            frame = next(frames, None)
+            if frame is None:
+                raise InputError(f"{clip.path}: changed while it was read")
+            yield np.ascontiguousarray(_upright(frame)[:clip.height, :clip.width])
 
 
 @contextlib.contextmanager
 def write_frames(path: Path, clip: Clip, codec: str) -> Iterator[Callable[[np.ndarray], None]]:
     """Give a function that appends one uint8 RGB[clip.height, clip.width, 3] to the new file `path`.
 
-    Sets `clip.fps` to the rate that the container can hold. At the end every frame is looked for in
-    the file, since OpenCV does not say when a disk is full.
+    The frames get the times of `clip`, in order. The file gets the sound of `clip`; a note is added to `clip.notes`
+    where it cannot.
 
-    Raises: OSError if the encoder cannot start or frames are missing at the end.
+    Raises: OSError if the encoder cannot start or the disk is full.
     """
-    path.touch()  # OpenCV would not say why it cannot
-    code = cv2.VideoWriter_fourcc(*codec)
-    for rate in (clip.fps, round(clip.fps, 2), float(round(clip.fps))):  # MPEG-4 holds few digits
-        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, rate, (clip.width, clip.height))
-        if writer.isOpened():
-            clip.fps = rate
-            break
-    else:
-        raise OSError(f"this OpenCV cannot encode {codec} in {path.suffix}")
+    with _open(path, "w") as result, _open(clip.path) as source:
+        video = _add_video(result, clip, codec)
+        sound = Sound(source, result)
+        times, last = iter(clip.times), round(clip.times[0] / video.codec_context.time_base) - 1
+
+        def write(frame: np.ndarray) -> None:
+            nonlocal last
+            time = next(times)
+            picture = av.VideoFrame.from_ndarray(frame, "rgb24")
+            picture.time_base = video.codec_context.time_base
+            last = max(last + 1, round(time / picture.time_base))  # no two frames in one tick
+            picture.pts = last
+            result.mux(video.encode(picture))
+            sound.copy(until=time)
+
+        yield write
+        result.mux(video.encode())
+        sound.copy()
+        clip.notes += sound.notes
+
+
+def _open(path: Path, mode: str = "r"):
+    av.logging.set_level(av.logging.PANIC)  # our own one line says what is wrong
+    return av.open(str(path.resolve()), mode, metadata_errors="ignore")
+
+
+def _add_video(result: av.container.OutputContainer, clip: Clip, codec: str) -> av.VideoStream:
+    options = dict(ENCODER_OPTIONS.get(codec, {}))
+    is_avi = result.format.name == "avi"
+    if is_avi:
+        options["bf"] = "0"  # AVI has no place for the order of frames that are predicted from later ones
     try:
-        yield lambda frame: writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-    finally:
-        writer.release()
-    arrived = sum(1 for _ in iter(_open(path).grab, False))
-    if arrived != clip.frames:
-        raise OSError(f"{arrived} of {clip.frames} frames arrived, is the disk full?")
+        video = result.add_stream(codec, rate=clip.rate, options=options)
+    except ValueError:
+        raise OSError(f"this PyAV cannot encode {codec}") from None
+    video.width, video.height, video.pix_fmt = clip.width, clip.height, "yuv420p"
+    context = video.codec_context
+    context.time_base = 1 / clip.rate if is_avi else clip.tick  # AVI counts frames
+    context.thread_type = "AUTO"
+    context.colorspace, context.color_range = BT601, LIMITED_RANGE  # what PyAV converts RGB to
+    if clip.aspect:
+        context.sample_aspect_ratio = clip.aspect
+    return video
 
 
-def add_sound(silent: Path, source: Path, target: Path) -> Optional[str]:
-    """Make `target` from the picture of `silent` and the sound of `source`, if that has any.
+def _decode(container: av.container.InputContainer, video: av.VideoStream) -> Iterator[av.VideoFrame]:
+    """The frames that can be decoded; a damaged packet costs its own frames."""
+    video.thread_type = "AUTO"
+    for packet in container.demux(video):
+        with contextlib.suppress(av.error.FFmpegError):
+            yield from packet.decode()
 
-    Returns: None if the sound was kept, else why not; `target` then holds the picture alone.
+
+def _upright(frame: av.VideoFrame) -> np.ndarray:
+    """uint8 RGB[h, w, 3]. Phones store how far the picture must be turned to the left."""
+    matrix = Colorspace.ITU709 if frame.colorspace == BT709 else Colorspace.DEFAULT
+    return np.rot90(frame.to_ndarray(format="rgb24", src_colorspace=matrix), round(frame.rotation / 90))
+
+
+def _timing(ticks: List[Optional[int]], tick: Fraction, stated: Optional[Fraction]):
+    """Times of all frames in seconds, the (mean) rate, and the unit of the times.
+
+    Args:
+        ticks: the frames' times as the file has them, None where it has none.
+        tick: unit of `ticks` in seconds.
+        stated: frames a second by the header.
     """
-    ffmpeg = shutil.which("ffmpeg")
-    if not ffmpeg:
-        reason = "not kept, there is no ffmpeg on PATH"
-    elif not re.search(r"Stream #0.*: Audio:", _run([ffmpeg, "-i", source.resolve()]).stderr):
-        reason = "none in the source"
-    else:
-        command = [ffmpeg, "-y", "-v", "error", "-i", silent.resolve(), "-i", source.resolve(),
-                   "-map", "0:v:0", "-map", "1:a", "-c:v", "copy"]
-        for audio in (["-c:a", "copy"], []):  # as it is, else in the container's usual codec
-            done = _run(command + audio + [target.resolve()])
-            if done.returncode == 0:
-                return None
-        reason = f"not kept, ffmpeg said: {' '.join(done.stderr.split())[-200:]}"
-    os.replace(silent, target)
-    return reason
-
-
-def _open(path: Path) -> cv2.VideoCapture:
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # our own one line says what is wrong
-    cv2.setLogLevel(2)  # errors only
-    capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)
-    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # phones store a rotation; OpenCV 4.11 ignores it unless told
-    return capture
-
-
-def _settle_rate(clip: Clip, times: List[float]) -> None:
-    """Choose the constant rate to write; `times` are the frames' times in milliseconds."""
-    if not 0.01 < clip.fps <= 1000:
-        seconds = (times[-1] - times[0]) / 1000
-        clip.fps = min((len(times) - 1) / seconds, 1000.0) if seconds > 0 else 25.0
-        clip.notes.append(f"rate: the file states none, {clip.fps:.5g} frames a second taken")
-    drift = max(abs(time - times[0] - 1000 * i / clip.fps) for i, time in enumerate(times)) / 1000
-    if drift > 1.5 / clip.fps:
-        clip.notes.append(f"rate: varies in the source, constant {clip.fps:.5g} frames a second in the result; "
-                          f"picture and sound part by up to {drift:.2f} s")
-
-
-def _run(command: list) -> subprocess.CompletedProcess:
-    return subprocess.run([str(part) for part in command], stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, errors="replace", check=False)
+    rises = None not in ticks and all(a < b for a, b in zip(ticks, ticks[1:]))
+    times = [number * tick for number in ticks] if rises else []
+    rate = stated or ((len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else Fraction(25))
+    rate = rate.limit_denominator(1001)
+    start = times[0] if times else Fraction(0)
+    even = [start + number / rate for number in range(len(ticks))]
+    if all(abs(time - place) <= tick for time, place in zip(times, even)):  # the container rounded them
+        return even, rate, 1 / rate
+    return times, rate, FINE_TICK

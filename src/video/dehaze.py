@@ -1,18 +1,18 @@
 """Dehaze a video file frame by frame."""
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional
+from typing import Callable, Dict, List, Optional
 
+import av
 import cv2
 import numpy as np
 
 from ..errors import InputError, one_line
 from ..files import PathLike, atomic_write
 from .blend import TemporalBlend
-from .clip import Clip, add_sound, probe, read_frames, write_frames
+from .clip import Clip, probe, read_frames, write_frames
 from .rules import CODECS, is_video
 
 Dehaze = Callable[[np.ndarray], np.ndarray]
@@ -51,13 +51,12 @@ class VideoStats:
 def dehaze_video(
     source: PathLike, target: PathLike, dehaze: Dehaze, blend: float = 0.0, progress: Optional[Progress] = None
 ) -> VideoStats:
-    """Write `source` dehazed to `target`: same number of frames, rate and size, upright, with its sound.
+    """Write `source` dehazed to `target`: the same frames at the same times, upright, with the same sound.
 
-    The sound is copied by an `ffmpeg` found on PATH; a note says so where there is none. `target`
-    appears when it is whole; an interrupted run leaves an older file of that name as it was.
+    `target` appears when it is whole; an interrupted run leaves an older file of that name as it was.
 
     Args:
-        target: its suffix chooses the codec (src.video.rules.CODECS). Browsers play .webm only.
+        target: its suffix chooses the codec (src.video.rules.CODECS). Browsers play .mp4 and .webm.
         dehaze: uint8 RGB[h, w, 3] -> uint8 RGB[h, w, 3], called once a frame, in order.
         blend: share of the past in [0, 1) for src.video.blend.TemporalBlend; 0 for none.
         progress: called with (frames done, frames in all) after each frame.
@@ -73,14 +72,13 @@ def dehaze_video(
     clip = probe(source)
     codec = CODECS[target.suffix.lower()]
     try:
-        with atomic_write(target) as whole, _scratch(whole) as silent:
-            flicker = _dehaze_frames(clip, silent, codec, dehaze, smooth, progress)
-            lost_sound = add_sound(silent, source, whole)
-    except OSError as error:
+        with atomic_write(target) as whole:
+            flicker = _dehaze_frames(clip, whole, codec, dehaze, smooth, progress)
+    except (OSError, av.error.FFmpegError) as error:
         raise InputError(f"{target}: cannot be written ({error.strerror or one_line(error)})") from None
-    notes = clip.notes + ([f"sound: {lost_sound}"] if lost_sound else [])
-    return VideoStats(clip.frames, clip.width, clip.height, clip.fps, codec, lost_sound is None,
-                      flicker["input"], flicker["unblended"], flicker["output"], notes)
+    has_sound = not any(note.startswith("sound:") for note in clip.notes)
+    return VideoStats(len(clip.times), clip.width, clip.height, float(clip.rate), codec, has_sound,
+                      flicker["input"], flicker["unblended"], flicker["output"], clip.notes)
 
 
 def _check_target(source: Path, target: Path) -> None:
@@ -111,16 +109,5 @@ def _dehaze_frames(
                 total[name] += float(cv2.absdiff(now[name], before[name]).mean())
             before = now
             if progress:
-                progress(number, clip.frames)
-    return {name: change / max(clip.frames - 1, 1) for name, change in total.items()}
-
-
-@contextlib.contextmanager
-def _scratch(path: Path) -> Iterator[Path]:
-    """A second temporary name beside `path`, gone when the block ends."""
-    scratch = path.with_name(f"{path.stem}.silent{path.suffix}")
-    try:
-        yield scratch
-    finally:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
+                progress(number, len(clip.times))
+    return {name: change / max(len(clip.times) - 1, 1) for name, change in total.items()}
