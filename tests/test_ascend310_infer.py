@@ -14,6 +14,7 @@ import lite_tools
 import needs
 from golden.seeded import image, seeded
 from lite_tools import FOLDER
+from mutated import originals, write_mutated
 from src.aecrnet import Dehaze
 from src.checkpoint import describe, load_network, save_checkpoint
 from src.data.images import read_photo, write_photo
@@ -61,11 +62,41 @@ def models(tmp_path_factory):
     return made
 
 
-def test_googletests_pass_under_sanitizers():
+@pytest.fixture(scope="module")
+def sanitized():
+    """What the GoogleTest tests printed, built with sanitizers; `run_same` stands beside them then."""
     needs.need(needs.CPP)
     done = subprocess.run(["bash", str(FOLDER / "build.sh"), "--sanitize"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "[  PASSED  ]" in done.stdout
+    return done.stdout
+
+
+def test_googletests_pass_under_sanitizers(sanitized):
+    assert "[  PASSED  ]" in sanitized
+
+
+def test_damaged_photos_under_sanitizers(sanitized, tmp_path):
+    """Each PNG and JPEG of tests/test_odd_photos.py is written or named in one line, and the whole ones are right."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "m.mindir").write_bytes(b"a model")
+    write_sidecar(tmp_path / "m.mindir", "gitee", None)
+    odd = write_mutated(tmp_path / "in", 250, (".png", ".jpg"))
+    whole = {name: data for name, data in originals().items() if name.endswith((".png", ".jpg"))}
+    good = [tmp_path / "in" / f"whole_{name.replace('.', '_')}{name[-4:]}" for name in whole]
+    for path, data in zip(good, whole.values()):
+        path.write_bytes(data)
+    assert len(odd) == 2000
+    done = subprocess.run(
+        [FOLDER / "build_sanitize/run_same", "--model_path", tmp_path / "m.mindir", "--input", tmp_path / "in",
+         "--output", tmp_path / "out"], capture_output=True, text=True)
+    failed = [path for path in odd + good if not (tmp_path / "out" / f"{path.stem}.png").is_file()]
+    assert done.returncode == 1 and not set(failed) & set(good), done.stderr[-4000:]
+    errors = done.stderr.splitlines()
+    assert [line.split(": ")[:2] for line in errors] == [["error", str(path)] for path in sorted(failed)]
+    assert len(odd) / 10 < len(failed) < len(odd) * 9 / 10
+    for path in good:
+        restored = read_photo(tmp_path / "out" / f"{path.stem}.png").rgb
+        assert np.array_equal(restored, read_photo(path).rgb), path.name
 
 
 def test_a_wheel_of_another_sha256_is_refused_and_not_kept(tmp_path):

@@ -50,7 +50,7 @@ def read_photo(path: PathLike, max_pixels: Optional[int] = None) -> Photo:
             return _photo(ImageOps.exif_transpose(opened))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"{path}: {one_line(error)}; raise --max_pixels to accept it") from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except Exception as error:  # of a damaged file Pillow raises anything: struct.error, AttributeError, TypeError ...
         raise InputError(f"{path}: cannot be read as an image ({one_line(error)})") from None
 
 
@@ -60,7 +60,7 @@ def image_size(path: PathLike) -> Optional[Tuple[int, int]]:
         with _open(Path(path), None) as opened:
             turned = opened.format != "TIFF" and opened.getexif().get(ORIENTATION, 1) >= 5  # Pillow turns TIFF itself
             return opened.size if turned else opened.size[::-1]
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except Exception:  # see read_photo, which will say it
         return None
 
 
@@ -90,7 +90,7 @@ def write_photo(path: PathLike, photo: Photo) -> None:
     try:
         with atomic_write(path) as temporary:
             image.save(temporary, quality=95, **profile)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a damaged colour profile too is found by the encoder
         raise InputError(f"{path}: cannot be written ({one_line(error)})") from None
 
 

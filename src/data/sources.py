@@ -208,7 +208,7 @@ def read_depth(path: Path) -> np.ndarray:
         with Image.open(path) as opened:
             plain = opened.mode in ("L", "F") or opened.mode.startswith("I")
             depth = np.array(opened if plain else opened.convert("L"))
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except Exception as error:  # see images.read_photo
         raise InputError(f"{path}: cannot be read as a depth map ({one_line(error)})") from None
     if not 0 < depth.max() < np.inf or depth.min() < 0:
         raise InputError(f"{path}: depth must be positive, found {depth.min()} to {depth.max()}")

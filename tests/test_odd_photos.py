@@ -1,0 +1,55 @@
+"""Thousands of damaged files of all kinds in one run: each is dehazed or named in one line, the whole ones are done."""
+import numpy as np
+import pytest
+
+from halving import HalvingNetwork
+from mutated import originals, write_mutated
+from src.commands import infer as script
+from src.data.images import read_image
+from src.data.sources import read_depth
+from src.errors import InputError
+from src.inference import Dehazer
+
+EACH = 140  # damaged copies of every original, 2240 files
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+
+
+@pytest.mark.slow
+def test_odd_photos_end_no_run(tmp_path, monkeypatch, capfd):
+    (tmp_path / "in").mkdir()
+    odd, good = write_mutated(tmp_path / "in", EACH), []
+    for name, data in originals().items():
+        good.append(tmp_path / "in" / f"whole_{name.replace('.', '_')}{name[name.index('.'):]}")
+        good[-1].write_bytes(data)
+    assert len(odd) > 2000
+    network = HalvingNetwork(tmp_path / "halving.ckpt")
+    monkeypatch.setattr(script, "open_dehazer", lambda options: Dehazer(network=network))
+    gifs = [str(path) for path in odd + good if path.suffix == ".gif"]  # not looked for in folders
+    assert script.main([str(tmp_path / "in"), *gifs, "-o", str(tmp_path / "out"), "--report", "--max_pixels=250000",
+                        f"--ckpt_path={network.path}"]) == 1
+
+    said = capfd.readouterr()
+    errors = [line for line in said.err.replace("\r", "\n").splitlines() if line.startswith("error: ")]
+    failed = [path for path in odd + good if not (tmp_path / "out" / f"{path.stem}.png").is_file()]
+    assert "Traceback" not in said.err and not set(failed) & set(good)
+    assert errors[-1] == f"error: {len(failed)} of {len(odd + good)} could not be dehazed, named above"
+    assert sorted(line.split(": ")[1] for line in errors[:-1]) == sorted(map(str, failed))
+    assert len(odd) / 10 < len(failed) < len(odd) * 9 / 10, "the damage is too small or too large to tell anything"
+    for path in good:
+        restored = read_image(tmp_path / "out" / f"{path.stem}.png")
+        assert np.array_equal(restored, np.rint(read_image(path) / 2).astype(np.uint8)), path.name
+
+
+@pytest.mark.parametrize("error", (AttributeError, TypeError, ZeroDivisionError, MemoryError, RecursionError))
+def test_whatever_a_decoder_raises_becomes_the_line_for_its_file(tmp_path, monkeypatch, error):
+    (tmp_path / "a.png").write_bytes(originals()["rgb.png"])
+
+    def fail(*_):
+        raise error("deep inside")
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", fail)
+    with pytest.raises(InputError, match="a.png: cannot be read as an image .deep inside"):
+        read_image(tmp_path / "a.png")
+    with pytest.raises(InputError, match="a.png: cannot be read as a depth map .deep inside"):
+        read_depth(tmp_path / "a.png")
