@@ -9,6 +9,7 @@ from typing import Any, Dict, List, NoReturn, Optional, Sequence, Set, Tuple
 
 import yaml
 
+from . import limits
 from .errors import UsageError, one_line
 from .files import PathLike, atomic_write, shipped
 
@@ -54,7 +55,7 @@ def parse(
         short: key -> a second, one-letter flag.
 
     Returns: a namespace with every key of the sections, and `given`: the names set on the command line.
-    Raises: UsageError naming the flag or key that is unknown or has a value of the wrong type.
+    Raises: UsageError naming the flag or key that is unknown, of the wrong type or out of its limits.
     """
     defaults, helps = _read(DEFAULTS), _comments(DEFAULTS)
     parser = Parser(description=description, argument_default=argparse.SUPPRESS)
@@ -71,9 +72,11 @@ def parse(
                 if isinstance(defaults[section][key], bool)}
     given = vars(parser.parse_intermixed_args(_spelled_out(argv, switches)))
     options: Dict[str, Any] = {name: [] for name in positional or {}}
-    options.update({key: value for section in sections for key, value in defaults[section].items()})
+    own = {key: value for section in sections for key, value in defaults[section].items()}
+    options.update(own)
     options.update(_overrides(given.pop("config", None), defaults, sections))
     options.update(given)
+    limits.check(options, own)
     return SimpleNamespace(**options, given=sorted(given))
 
 
@@ -118,6 +121,8 @@ def _overrides(path, defaults, sections) -> Dict[str, Any]:
     A key in a section counts for that section alone, a flat key for whichever section the script reads.
     """
     values: Dict[str, Any] = {}
+    if path == "":
+        raise UsageError("--config must not be empty")
     for name, value in ({} if path is None else _read(Path(path))).items():
         is_section = name in defaults and isinstance(value, (dict, type(None)))
         for key, item in ((value or {}) if is_section else {name: value}).items():

@@ -182,10 +182,6 @@ def check_options(options: SimpleNamespace, mindir_path: str = "") -> None:
     Raises: UsageError for a value out of range, InputError if the checkpoint or the exported model is not there.
     """
     check_tiles(options.tile, options.overlap)
-    if options.batch_size < 1:
-        raise UsageError(f"--batch_size {options.batch_size}: must be at least 1")
-    if options.max_pixels < 0:
-        raise UsageError(f"--max_pixels {options.max_pixels}: must not be negative")
     if mindir_path and options.raw_weights:
         raise UsageError("--raw_weights: an exported model holds one set of weights; leave it out")
     if mindir_path and options.ckpt_path:

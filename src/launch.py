@@ -22,8 +22,10 @@ from . import errors
 from .config import Parser
 from .errors import UsageError
 from .files import make_output_folder
+from .limits import path_rule
 
 DEFAULT_PORT = 8118  # msrun's
+MOST_WORKERS = 1024  # far above the cards of any host
 
 
 class Cluster(NamedTuple):
@@ -92,8 +94,11 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("script", help="train.py or eval.py")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its flags")
     options = parser.parse_args(argv)
-    if options.workers < 1:
-        raise UsageError(f"--workers must be at least 1, not {options.workers}")
+    if not 1 <= options.workers <= MOST_WORKERS:
+        raise UsageError(f"--workers must be from 1 to {MOST_WORKERS}, not {options.workers}")
+    for name in ("log_dir", "script"):
+        if rule := path_rule(getattr(options, name)):
+            raise UsageError(f"{'--' * (name == 'log_dir')}{name} {rule}")
     if options.rank_table and not Path(options.rank_table).is_file():
         raise UsageError(f"--rank_table {options.rank_table}: no such file")
     return options

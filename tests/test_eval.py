@@ -164,10 +164,10 @@ def test_without_arguments_the_demo_photos_are_scored(run, tmp_path, monkeypatch
 
 @pytest.mark.parametrize("flags, error, text", (
     (["--dir_data", "x"], UsageError, "--dir_data x: needs --data_test"),
-    (["--data_test", "Fog"], UsageError, "unknown data layout Fog"),
+    (["--data_test", "Fog"], UsageError, "--data_test must be one of RESIDE, .*, Pairs, Demo, not Fog"),
     (["--data_test", "Dense", "--dir_data", "nowhere"], InputError, "--dir_data nowhere: no such folder"),
-    (["--batch_size", "0"], UsageError, "--batch_size 0: must be at least 1"),
-    (["--max_pixels", "-1"], UsageError, "--max_pixels -1"),
+    (["--batch_size", "0"], UsageError, "--batch_size must be at least 1, not 0"),
+    (["--max_pixels", "-1"], UsageError, "--max_pixels must be at least 0, not -1"),
     (["--tile", "30"], UsageError, "--tile 30"),
     (["--mindir_path", "x.mindir", "--raw_weights"], UsageError, "--raw_weights: an exported model holds one set"),
     (["--output_dir", "/proc/nowhere"], InputError, "--output_dir /proc/nowhere: cannot write there"),

@@ -263,10 +263,14 @@ def test_a_broken_video_is_named_and_leaves_no_file(run, folder, capsys):
 
 
 @pytest.mark.parametrize("flags, error, text", (
-    (["photos", "--blend", "1"], UsageError, "--blend 1.0"),
+    (["photos", "--blend", "1"], UsageError, "--blend must be from 0 to below 1, not 1.0"),
     (["photos", "--format", "gif"], UsageError, "--format"),
     (["photos", "--tile", "7"], UsageError, "--tile 7"),
-    (["photos", "--batch_size", "0"], UsageError, "--batch_size 0")))
+    (["photos", "--batch_size", "0"], UsageError, "--batch_size must be at least 1, not 0"),
+    ([""], UsageError, "inputs must not be empty"),
+    (["x" * 300], UsageError, "inputs must be a path of names of at most 255 bytes"),
+    (["photos", "-o", ""], UsageError, "--output must not be empty"),
+    (["photos/a.png", "-o", "x.gif"], UsageError, "--output x.gif: a file's suffix must be one of .png .jpg")))
 def test_wrong_flags_are_named(run, flags, error, text):
     with pytest.raises(error, match=text):
         run(*flags)

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import List, Optional, Tuple
 
 from .. import config, errors
-from ..data.pairs import Pair, find_pairs
+from ..data.pairs import PAIR_LAYOUTS, Pair, find_pairs
 from ..errors import UsageError
 from ..files import make_output_folder
 from ..infer.evaluation import Evaluation
@@ -30,6 +30,8 @@ SECTIONS = ("device", "inference", "eval", "cloud")
 def main(argv: Optional[List[str]] = None) -> int:
     options = config.parse(sys.argv[1:] if argv is None else argv, SECTIONS, __doc__.splitlines()[0])
     check_options(options, options.mindir_path)
+    if options.data_test not in (*PAIR_LAYOUTS, "Demo"):
+        raise UsageError(f"--data_test must be one of {', '.join(PAIR_LAYOUTS)}, Demo, not {options.data_test}")
     warnings.filterwarnings("ignore", module="PIL")  # what matters in a damaged file becomes an InputError
     output = make_output_folder(options.output_dir, "--output_dir")
     pairs, unmatched = find_test_set(options, output)

@@ -15,9 +15,9 @@ from types import SimpleNamespace
 from typing import List, Optional, Tuple
 
 import numpy as np
+import psutil
 
 from .. import config, errors
-from ..data.images import MIN_SIDE
 from ..errors import InputError, UsageError
 from ..files import make_output_folder
 from ..infer.tiles import align_up
@@ -25,6 +25,7 @@ from ..inference import find_checkpoint
 
 SECTIONS = ("device", "export")
 TOLERANCE = 1e-4  # of the value range, between the checkpoint and what was exported
+BYTES_A_PIXEL = 8000  # of memory, while the model is written and compared
 CHECKED_SIZES = ((64, 48), (48, 80))  # where height and width are open
 
 
@@ -61,11 +62,15 @@ def main(argv: Optional[List[str]] = None) -> int:
 def check(options: SimpleNamespace) -> None:
     """Find mistakes in the flags before MindSpore is imported. Raises: UsageError."""
     for flag in ("image_height", "image_width"):
-        side = getattr(options, flag)
-        if side < MIN_SIDE:
-            raise UsageError(f"--{flag} {side}: must be at least {MIN_SIDE}")
         if options.dynamic and flag in options.given:
-            raise UsageError(f"--{flag} {side}: has no meaning with --dynamic")
+            raise UsageError(f"--{flag} {getattr(options, flag)}: has no meaning with --dynamic")
+    if options.file_name.endswith("/"):
+        raise UsageError(f"--file_name {options.file_name}: names a folder; write the file's name behind it")
+    needed = options.image_height * options.image_width * BYTES_A_PIXEL
+    available = psutil.virtual_memory().total
+    if needed > available:
+        raise UsageError(f"--image_height {options.image_height} --image_width {options.image_width}: exporting takes "
+                         f"about {needed / 1e9:.0f} GB of memory, of which this machine has {available / 1e9:.0f}")
     if options.file_format == "AIR" and options.device_target != "Ascend":
         raise UsageError(f"--file_format AIR: can be written on Ascend only, not on {options.device_target}; "
                          "MINDIR serves CPU, GPU and Ascend")

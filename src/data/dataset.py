@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import UsageError
 
 MIN_PATCH, MAX_PATCH = 16, 1024  # pixels
+MAX_ITEMS = 10**8  # crops of an epoch, whose order is kept in memory: 8 bytes each, for up to four epochs
 PREFETCH = 2  # elements between two stages of the pipeline; more only costs memory
 
 Arrays = Tuple[np.ndarray, np.ndarray]
@@ -201,6 +202,8 @@ def _check(patch_size: int, batch_size: int, scales: Sequence[float], images: in
         raise UsageError(f"--patch_size {patch_size}: must be a multiple of 4 from {MIN_PATCH} to {MAX_PATCH}")
     if not scales or not all(0 < scale <= 1 for scale in scales):
         raise UsageError(f"--scales {' '.join(map(str, scales))}: must be factors above 0 and not above 1")
+    if images > MAX_ITEMS:
+        raise UsageError(f"--repeat: an epoch has at most {MAX_ITEMS} crops, not {images}")
     if batch_size * num_shards > images:
         processes = f" for each of {num_shards} processes" if num_shards > 1 else ""
         raise UsageError(f"--batch_size {batch_size}{processes}: an epoch has only {images} images")

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import glob
+import mimetypes
 import os
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
@@ -9,7 +10,8 @@ from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 from ..data.images import EXTENSIONS
 from ..errors import InputError, UsageError
 from ..files import make_output_folder
-from ..video.rules import is_video
+from ..limits import path_rule
+from ..video.rules import CODECS, is_video
 
 WILDCARDS = "*?["
 
@@ -33,17 +35,21 @@ def plan(inputs: Sequence[str], output: str, same_format: bool = False) -> List[
         output: a folder, in which folders are repeated; for a single photo or video a file too, known by its suffix.
         same_format: results in the format of the input, else PNG. Videos keep their suffix.
 
-    Raises: UsageError if nothing is given, two results would have one name, or a result would replace an input.
+    Raises: UsageError if nothing is given, two results would have one name, a result would replace an input, or the
+        output is a file of a kind that is not written.
         InputError if an input is missing, nothing is found, or a folder cannot be written.
     """
     if not inputs:
         raise UsageError("nothing to dehaze: give photos, videos, folders or glob patterns")
+    for text in inputs:
+        if rule := path_rule(text):
+            raise UsageError(f"inputs {rule}" + (f", not {text[:80]}" if text else ""))
     unique = {(os.path.abspath(source), place): (source, place)
               for text in inputs for source, place in _find(text, Path(output))}
     found = list(unique.values())
     if not found:
         raise InputError(f"{' '.join(inputs)}: no photos or videos")
-    if _is_file(output, inputs):
+    if _is_file(output):
         if len(found) > 1:
             raise UsageError(f"--output {output}: is one file for {len(found)} inputs, give a folder")
         jobs = [Job(found[0][0], _checked_suffix(found[0][0], Path(output)))]
@@ -92,9 +98,16 @@ def _fixed_part(pattern: Path) -> Path:
     return Path(*parts[:wild[0]] if wild else parts)
 
 
-def _is_file(output: str, inputs: Sequence[str]) -> bool:
+def _is_file(output: str) -> bool:
+    """Whether the output is meant as a file. Raises: UsageError if it is, and of a kind that is not written."""
     path = Path(output)
-    return _is_wanted_suffix(path) and not path.is_dir() and not output.endswith(os.sep)
+    if path.is_dir() or output.endswith(os.sep):
+        return False
+    kind = (mimetypes.guess_type(path.name)[0] or "").partition("/")[0]
+    if kind in ("image", "video") and not _is_wanted_suffix(path):
+        raise UsageError(f"--output {output}: a file's suffix must be one of {' '.join((*EXTENSIONS, *CODECS))}; "
+                         f"for a folder of that name write {output}/")
+    return _is_wanted_suffix(path)
 
 
 def _checked_suffix(source: Path, target: Path) -> Path:

@@ -1,38 +1,29 @@
 """What train.py checks before anything slow starts: the values of its options, and that no earlier run is lost."""
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, List
 
 from .. import config
+from ..data.pairs import PAIR_LAYOUTS
+from ..data.sources import TRAIN_LAYOUTS, check_haze_ranges
 from ..errors import InputError, UsageError, one_line
-
-AT_LEAST = {
-    "seed": 0, "repeat": 1, "epochs": 1, "batch_size": 1, "accumulate": 1, "lr_min": 0, "lr_step": 1,
-    "warmup_steps": 0, "weight_decay": 0, "clip_norm": 0, "contra_lambda": 0, "test_every": 0, "test_images": 0,
-    "log_every": 0, "save_every": 0, "max_steps": 0, "cache_mb": 0, "num_parallel_workers": 1,
-}
-ABOVE_0 = ("lr", "epsilon", "loss_scale", "offset_lr_factor", "block_lr_factor")
-BELOW_1 = ("betas", "ema_decay")
-MAX_SEED = 2**32 - 1  # numpy's
+from ..limits import as_list
 
 
 def check(options: SimpleNamespace) -> None:
-    """Refuse values that no run could use. Raises: UsageError naming the flag, the rule and the value."""
-    for name, least in AT_LEAST.items():
-        _require(least <= getattr(options, name) < math.inf, options, name, f"must be at least {least}")
-    for name in ABOVE_0:
-        _require(0 < getattr(options, name) < math.inf, options, name, "must be above 0")
-    for name in BELOW_1:
-        _require(all(0 <= value < 1 for value in _as_list(getattr(options, name))), options, name,
-                 "must be from 0 to below 1")
+    """Refuse values that `src.limits` lets pass and no run could use.
+
+    Raises: UsageError naming the flag, the rule and the value.
+    """
     _require(len(options.betas) == 2, options, "betas", "must be two numbers")
-    _require(options.seed <= MAX_SEED, options, "seed", f"must be at most {MAX_SEED}")
     _require(options.lr_min <= options.lr, options, "lr_min", f"must be at most --lr {options.lr}")
     _require(Path(options.filename).name == options.filename != "", options, "filename",
              "must be a name without folders")
+    for name, layouts in (("data_train", TRAIN_LAYOUTS), ("data_test", PAIR_LAYOUTS + ("",))):
+        _require(getattr(options, name) in (*layouts, "Demo"), options, name,
+                 f"must be one of {', '.join(filter(None, layouts))}, Demo")
+    check_haze_ranges(options.airlight_range, options.beta_range)
     _require(options.train_url or not (options.modelArts_mode and options.resume), options, "train_url",
              "must be where the results of the earlier run are, for --resume in ModelArts")
     _check_model(options)
@@ -73,9 +64,5 @@ def save(options: SimpleNamespace) -> None:
 
 def _require(fulfilled: bool, options: SimpleNamespace, name: str, rule: str) -> None:
     if not fulfilled:
-        value = " ".join(map(str, _as_list(getattr(options, name))))
+        value = " ".join(map(str, as_list(getattr(options, name))))
         raise UsageError(f"--{name} {rule}, not {value or 'empty'}")
-
-
-def _as_list(value: Any) -> List[Any]:
-    return value if isinstance(value, list) else [value]

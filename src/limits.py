@@ -1,0 +1,70 @@
+"""What the value of a single option may be. Rules between options stand where they are used."""
+from __future__ import annotations
+
+import os
+from typing import Any, List, Mapping
+
+from .data.images import MIN_SIDE
+from .errors import UsageError
+
+AT_LEAST = {
+    "device_id": 0, "seed": 0, "repeat": 1, "depth_first": 0, "depth_last": -1, "cache_mb": 0,
+    "num_parallel_workers": 1, "test_every": 0, "test_images": 0, "epochs": 1, "batch_size": 1, "lr_min": 0,
+    "lr_step": 1, "warmup_steps": 0, "weight_decay": 0, "clip_norm": 0, "accumulate": 1, "log_every": 0,
+    "contra_lambda": 0, "neg_num": 0, "save_every": 0, "max_steps": 0, "max_pixels": 0, "image_height": MIN_SIDE,
+    "image_width": MIN_SIDE,
+}
+AT_MOST = {"loss_scale": 2.0**32}  # 65536 times where float16 ends
+ABOVE_0 = ("lr", "epsilon", "loss_scale", "offset_lr_factor", "block_lr_factor")
+BELOW_1 = ("betas", "ema_decay", "blend")
+LARGEST_INT = 2**32 - 1  # numpy's largest seed; beyond all sizes and counts that a machine could work off
+FLOAT32 = (1.2e-38, 3.4e38)
+LONGEST_NAME = 255  # bytes, of the usual file systems
+
+
+def check(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Refuse what no run could use.
+
+    Args:
+        values: option -> value, of the type of its default.
+        defaults: the options to look at. A text may be empty where its default is.
+
+    Raises: UsageError naming the flag, the rule and the value.
+    """
+    for name, default in defaults.items():
+        for value in as_list(values[name]):
+            rule = _text_rule(value, default) if isinstance(value, str) else _number_rule(name, value)
+            if rule:
+                shown = f", not {' '.join(map(str, as_list(values[name])))[:80]}" if value != "" else ""
+                raise UsageError(f"--{name} {rule}{shown}")
+
+
+def path_rule(text: str) -> str:
+    """The rule that a path breaks, if it does: what no file system has as a name, which `Path.is_file` raises for."""
+    if text == "":
+        return "must not be empty"
+    if "\0" in text or any(len(os.fsencode(part)) > LONGEST_NAME for part in text.split("/")) or len(text) > 4000:
+        return f"must be a path of names of at most {LONGEST_NAME} bytes"
+    return ""
+
+
+def as_list(value: Any) -> List[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _text_rule(value: str, default: str) -> str:
+    return "" if value == default else path_rule(value)
+
+
+def _number_rule(name: str, value: float) -> str:
+    if isinstance(value, float) and value and not FLOAT32[0] <= abs(value) <= FLOAT32[1]:
+        return "must be a number that float32 can hold"
+    if name in AT_LEAST and value < AT_LEAST[name]:
+        return f"must be at least {AT_LEAST[name]}"
+    if value > AT_MOST.get(name, LARGEST_INT if isinstance(value, int) else value):
+        return f"must be at most {AT_MOST.get(name, LARGEST_INT):.0f}"
+    if name in ABOVE_0 and not value > 0:
+        return "must be above 0"
+    if name in BELOW_1 and not 0 <= value < 1:
+        return "must be from 0 to below 1"
+    return ""
