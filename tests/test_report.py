@@ -16,7 +16,7 @@ from src.report.chart import _bins, histogram
 from src.report.html import HEADINGS
 from src.report.report import MAX_BYTES, Report, software_versions
 
-NASTY = "<script>alert('x')</script> & \"quotes\" \udcff @@cards@@.png"
+NASTY = "<script>alert('x')</script> & \"quotes\" \udcff {{ title }}.png"
 
 
 def photo(seed=0, height=48, width=64):
