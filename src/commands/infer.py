@@ -25,7 +25,6 @@ from ..infer.pipeline import dehaze_all, sort_by_size
 from ..infer.plan import Job, plan
 from ..inference import Dehazer, check_options, open_dehazer
 from ..report.report import Report, software_versions
-from ..video.rules import check_blend
 
 SECTIONS = ("device", "inference", "infer")
 
@@ -35,7 +34,6 @@ def main(argv: Optional[List[str]] = None) -> int:
                            {"inputs": "photos, videos, folders or quoted glob patterns"}, {"output": "-o"})
     check_options(options)
     warnings.filterwarnings("ignore", module="PIL")  # what matters in a damaged file becomes an InputError
-    check_blend(options.blend)
     jobs = plan(options.inputs, options.output, options.format == "same")
 
     dehazer = open_dehazer(options)  # imports MindSpore, after all that can be wrong with flags and files

@@ -13,17 +13,17 @@ from mindspore import Tensor, ops
 from ..errors import InputError, one_line
 from .signals import STOP_RANK, end_with_parent, is_distributed, started_by_msrun
 
-CPU_PATIENCE = 1800  # seconds that a rank waits for the others on CPU; compiling and validating take their time
+CPU_PATIENCE = 1800  # seconds that a rank waits for the others on CPU, which may compile or validate meanwhile
 
 
 class Ranks(NamedTuple):
-    """The number of this process and of all. When one rank calls a method, all ranks must call it."""
+    """The number of this process, and the number of processes. All ranks must call a method together."""
 
     rank: int = 0
     size: int = 1
 
     def gather(self, values: Sequence[float]) -> np.ndarray:
-        """The values of every rank, [size, len(values)], as float32 where there are several."""
+        """The values of all ranks, [size, len(values)]; float32 if there is more than one rank."""
         if self.size == 1:
             return np.array([values], np.float64)
         return ops.AllGather()(Tensor(np.array([values], np.float32))).asnumpy()
@@ -33,12 +33,13 @@ class Ranks(NamedTuple):
         return bool(self.gather([flag]).any())
 
     def gather_objects(self, value: Any) -> List[Any]:
-        """The value of every rank, whatever can be pickled."""
+        """The values of all ranks. A value is any object that pickle can store."""
         if self.size == 1:
             return [value]
         data = np.frombuffer(pickle.dumps(value), np.uint8)
-        lengths = (self.gather(divmod(len(data), 1 << 20)) @ [1 << 20, 1]).astype(int)  # beyond float32's 24 bits
-        padded = np.zeros(lengths.max(), np.float32)  # of the collective operations on CPU, none takes integers
+        # Two numbers for each length: float32 holds 24 bits exactly, and a length may need more.
+        lengths = (self.gather(divmod(len(data), 1 << 20)) @ [1 << 20, 1]).astype(int)
+        padded = np.zeros(lengths.max(), np.float32)  # no collective operation on CPU takes integers
         padded[:len(data)] = data
         rows = self.gather(padded).astype(np.uint8)
         return [pickle.loads(row[:length].tobytes()) for row, length in zip(rows, lengths)]
@@ -51,9 +52,9 @@ class Ranks(NamedTuple):
 
 
 def init_device(options: SimpleNamespace) -> Ranks:
-    """Select the device, graph mode and, when started by msrun or an Ascend rank table, data parallelism.
+    """Select the device and graph mode. In a distributed run, select data parallelism too.
 
-    Gradients are averaged over the ranks; rank i trains on the i-th part of every step's images.
+    MindSpore then averages the gradients over the ranks. Rank i trains on the i-th part of the images of each step.
 
     Raises: InputError if this MindSpore has no such device or the ranks cannot find each other.
     """
@@ -67,7 +68,7 @@ def init_device(options: SimpleNamespace) -> Ranks:
 
 
 def join_ranks(options: SimpleNamespace) -> Ranks:
-    """Select the device and find the other ranks, if there are any. The scheduler of msrun does not come back from it.
+    """Select the device and connect to the other ranks, if there are any. In msrun's scheduler this call never returns.
 
     Raises: InputError if this MindSpore has no such device or the ranks cannot find each other.
     """
@@ -89,14 +90,14 @@ def join_ranks(options: SimpleNamespace) -> Ranks:
 
 
 def select_device(device_target: str, device_id: Optional[int] = None) -> None:
-    """Compute on this device from now on; a rank takes the card that its launcher gave it (DEVICE_ID).
+    """Compute on this device from now on. A rank uses the card that its launcher gave it (DEVICE_ID).
 
-    Raises: InputError if this MindSpore has no such device, or the process has computed on another one already.
+    Raises: InputError if this MindSpore has no such device, or if the process has already computed on another one.
     """
     try:
         mindspore.set_device(device_target, None if is_distributed() else device_id)
     except (RuntimeError, ValueError) as error:
-        # a process that has computed already cannot choose, but may have the right device
+        # MindSpore refuses a choice after the first computation; the device may be the right one all the same
         if mindspore.get_context("device_target") != device_target:
             raise InputError(
                 f"--device_target {device_target}: cannot be used ({one_line(error)[:200]})") from None

@@ -1,4 +1,4 @@
-"""The processes of a distributed run on this host: shown, stopped and cleared away together."""
+"""The processes of a distributed run on this host. They are watched, stopped and killed together."""
 from __future__ import annotations
 
 import contextlib
@@ -16,19 +16,19 @@ import psutil
 from .signals import STOP_RANK, end_with_parent
 
 POLL = 0.2  # seconds
-STOP_SECONDS = 300  # that ranks get after a signal, to finish the step in hand and save
+STOP_SECONDS = 300  # time for the ranks to finish the current step and save after a signal
 FAILED = re.compile(r"Worker process (\d+) exit with exception\. Error code: (-?\d+)")  # in the log of msrun
-CHATTER = re.compile(r"\[(WARNING|INFO)\] \w+\(\d+.*")  # of MindSpore, not for the terminal
+CHATTER = re.compile(r"\[(WARNING|INFO)\] \w+\(\d+.*")  # MindSpore's log lines, which the terminal does not show
 
 
 class RankProcesses:
     """msrun, the scheduler and the ranks of this host.
 
-    As a context: none of them is alive after it, whatever happened in it.
+    Use it as a context manager. When the context ends, all of these processes have ended, in any case.
 
     Args:
         command, environment: of msrun.
-        logs: the folder where msrun writes worker_RANK.log and scheduler.log; its own goes to msrun_NODE.log.
+        logs: folder of the log files. msrun writes worker_RANK.log and scheduler.log; msrun_NODE.log gets its own output.
         ranks: numbers of the ranks on this host.
         node_rank: number of this host.
     """
@@ -39,17 +39,17 @@ class RankProcesses:
         self._rank_logs = {rank: logs / f"worker_{rank}.log" for rank in ranks}
         self._msrun_log = logs / f"msrun_{node_rank}.log"
         self._processes: Dict[str, psutil.Process] = {}  # "scheduler" or a rank's number -> process
-        self._asked: List[str] = []  # to stop
+        self._asked: List[str] = []  # names of the ranks that got STOP_RANK
         self._signals: List[int] = []
         self._stop_at = float("inf")
 
     def __enter__(self) -> RankProcesses:
         for path in (*self._rank_logs.values(), self._msrun_log):
-            path.unlink(missing_ok=True)  # of an earlier run
+            path.unlink(missing_ok=True)  # the log of an earlier run
         self._shown = _Follower(self._rank_logs[0]) if 0 in self._rank_logs else None
         self._before = {number: signal.signal(number, self._note_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         with open(self._msrun_log, "wb") as log:
-            # a session of its own: Ctrl-C reaches this process alone, which passes it on
+            # A new session keeps Ctrl-C from the ranks. This process receives it and passes it on.
             self._msrun = subprocess.Popen(
                 self._command, env=dict(self._environment), stdin=subprocess.DEVNULL, stdout=log,
                 stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=lambda: end_with_parent(signal.SIGKILL))
@@ -61,7 +61,7 @@ class RankProcesses:
             signal.signal(number, handler)
 
     def wait(self) -> int:
-        """Wait until all have ended, or end them when one has failed. Returns: the exit code."""
+        """Wait until all processes have ended. If one fails, kill the others. Returns: the exit code."""
         while self._msrun.poll() is None and self._failure() is None and not self._overdue():
             self._find_processes()
             self._pass_on_signals()
@@ -80,11 +80,11 @@ class RankProcesses:
         os.write(2, b"\nstopping all ranks after this step; once more kills them\n")  # print is not safe here
 
     def _find_processes(self) -> None:
-        """Learn of what msrun has started."""
+        """Note the processes that msrun has started."""
         with contextlib.suppress(psutil.Error):
             for process in psutil.Process(self._msrun.pid).children():
                 variables = process.environ()
-                role = variables.get("MS_ROLE")  # not there between fork and exec
+                role = variables.get("MS_ROLE")  # missing between fork and exec
                 if role:
                     self._processes.setdefault("scheduler" if role == "MS_SCHED" else variables["RANK_ID"], process)
 
@@ -99,14 +99,15 @@ class RankProcesses:
                     process.send_signal(STOP_RANK)
 
     def _overdue(self) -> bool:
-        """Whether it is no use to wait any longer."""
+        """Whether waiting has no use any more."""
         if len(self._signals) > 1 or time.monotonic() > self._stop_at:
             return True
-        scheduler = self._processes.get("scheduler")  # it is also the first to leave when all goes well
+        # A scheduler that has ended is no fault by itself: it ends first in a good run too. Its log tells.
+        scheduler = self._processes.get("scheduler")
         return bool(scheduler and not _is_alive(scheduler) and first_error(self._logs / "scheduler.log"))
 
     def _failure(self) -> Optional[re.Match]:
-        """What msrun says of a rank that failed."""
+        """The line in which msrun reports a failed rank."""
         return FAILED.search(_text(self._msrun_log))
 
     def _show(self) -> None:
@@ -114,7 +115,7 @@ class RankProcesses:
             self._shown.show()
 
     def _kill(self) -> None:
-        """Kill what is still there and wait for its end."""
+        """Kill all processes that are still alive, and wait until they have ended."""
         self._find_processes()
         with contextlib.suppress(ProcessLookupError):
             self._msrun.kill()
@@ -125,7 +126,7 @@ class RankProcesses:
         psutil.wait_procs(self._processes.values(), timeout=10)
 
     def _explain(self, failure: Optional[re.Match]) -> int:
-        """Say why the run has failed. Returns: the exit code."""
+        """Print why the run failed. Returns: the exit code."""
         where = f"all ranks of this host are stopped, their logs are in {self._logs}"
         if self._signals:
             print(f"stopped by {signal.Signals(self._signals[-1]).name} before the ranks could save; {where}",
@@ -145,7 +146,7 @@ class RankProcesses:
         return 128 - code if code < 0 else code
 
     def _failed_rank(self, failure: Optional[re.Match]):
-        """Its name and exit code."""
+        """Name and exit code of the process that failed."""
         if failure:
             pid, code = map(int, failure.groups())
             ranks = [name for name, process in self._processes.items() if process.pid == pid]
@@ -154,7 +155,7 @@ class RankProcesses:
 
 
 def first_error(path: Path) -> str:
-    """What a script said when it failed: its line `error: ...`, or the last line of a traceback; empty if neither."""
+    """The first line `error: ...` of a log, else the last line of its first traceback, else an empty text."""
     lines = _text(path).replace("\r", "\n").splitlines()
     said = [line for line in lines if line.startswith("error: ")]
     raised = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt)\b", line)]
@@ -162,7 +163,7 @@ def first_error(path: Path) -> str:
 
 
 class _Follower:
-    """Prints a log as it grows, line by line, as progress bars mean lines too."""
+    """Prints the new lines of a growing log. A carriage return ends a line too, so progress bars move."""
 
     def __init__(self, path: Path):
         self._path, self._position, self._rest = path, 0, ""
@@ -173,7 +174,7 @@ class _Follower:
             data = file.read()
             self._position += len(data)
             *lines, self._rest = re.split(r"(?<=[\r\n])", self._rest + data.decode(errors="replace"))
-            # behind a progress bar it begins in mid-line
+            # after a progress bar MindSpore's log begins in the middle of a line
             sys.stdout.write("".join(CHATTER.sub("", line) for line in lines if not CHATTER.match(line)))
             sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""Signals of the ranks of a distributed run, and how a process knows that it is one of them."""
+"""Signals to the ranks of a distributed run, and the tests by which a process knows that it is a rank."""
 from __future__ import annotations
 
 import os
@@ -16,7 +16,7 @@ def started_by_msrun() -> bool:
 
 
 def is_distributed() -> bool:
-    """Whether this process is a rank: of msrun, even with one rank, or of a rank table's launcher (RANK_SIZE).
+    """Whether this process is a rank. msrun started it (with one rank or more), or RANK_SIZE is above 1.
 
     Raises: UsageError if RANK_SIZE is no number.
     """
@@ -27,7 +27,7 @@ def is_distributed() -> bool:
 
 
 def end_with_parent(number: int) -> None:
-    """Have the kernel send this process a signal when its parent dies, even of SIGKILL. Linux only."""
+    """Ask the kernel to send this process a signal when its parent ends, even by SIGKILL. Linux only."""
     if sys.platform == "linux":
         import ctypes
 
@@ -35,10 +35,10 @@ def end_with_parent(number: int) -> None:
 
 
 class StopSignals:
-    """As a context, turns SIGINT and SIGTERM into a request to stop after the current step.
+    """A context manager that turns SIGINT and SIGTERM into a request to stop after the current step.
 
-    A rank of msrun listens to STOP_RANK instead: MindSpore uses SIGTERM to end a rank that waits for lost ones, and its
-    data pipeline answers SIGINT with SIGTERM.
+    A rank of msrun obeys STOP_RANK instead. MindSpore itself sends SIGTERM to a rank that waits for lost ranks, and
+    its data pipeline sends SIGTERM after a SIGINT.
     """
 
     def __enter__(self) -> StopSignals:

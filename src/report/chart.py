@@ -11,10 +11,10 @@ MOST_BINS = 22
 
 
 def histogram(gains: Sequence[float]) -> str:
-    """SVG of how many images gained how much PSNR, for at least one finite gain in dB.
+    """SVG of how many images gained how much PSNR. Needs at least one finite gain, in dB.
 
-    Bins are whole multiples of their width, so 0 dB is always an edge: a bar shows images that became
-    better or images that became worse, never both.
+    The edges of the bins are whole multiples of the bin width, so 0 dB is always an edge. A bar never mixes images
+    that became better with images that became worse.
     """
     step, first, counts = _bins(gains)
     slot = (WIDTH - LEFT - RIGHT) / len(counts)
@@ -45,17 +45,17 @@ def histogram(gains: Sequence[float]) -> str:
 
 
 def signed(value: float, digits: int = 2) -> str:
-    """+1.25 or, with a real minus sign, \u22121.25."""
+    """The number with its sign, as +1.25 or \u22121.25 (a real minus sign)."""
     return f"{value:+.{digits}f}".replace("-", "\u2212").replace("inf", "\u221e")
 
 
 def _tick(value: float) -> str:
-    """A bin's edge: at most six digits, zero without a sign."""
+    """The label of a bin's edge: at most six digits; zero has no sign."""
     return f"{round(value, 6):+g}".replace("-", "\u2212") if round(value, 6) else "0"
 
 
 def _bins(gains: Sequence[float]) -> Tuple[float, int, List[int]]:
-    """Bin width in dB, the first bin's low edge in bin widths, and the counts."""
+    """The bin width in dB, the low edge of the first bin in bin widths, and the counts."""
     low, high = min(gains), max(gains)
     step = next((step for step in STEPS if (high - low) / step <= MOST_BINS - 2), (high - low) / MOST_BINS + 1)
     places = [math.floor(gain / step + 1e-9) for gain in gains]

@@ -20,16 +20,16 @@ HEADINGS = {"psnr_hazy": "PSNR hazy", "psnr": "PSNR", "psnr_gain": "PSNR gain",
 
 @dataclass
 class Entry:
-    """One pair, ready to be shown."""
+    """One pair as the page shows it."""
 
     name: str
     size: Tuple[int, int]  # width, height of the originals in pixels
-    pictures: Tuple[bytes, ...]  # WebP files: hazy, dehazed and perhaps the ground truth
+    pictures: Tuple[bytes, ...]  # WebP files: hazy, dehazed, and the ground truth if there is one
     scores: Dict[str, float]
 
 
 def page(title: str, facts: Mapping[str, object], entries: Sequence[Entry]) -> Iterator[str]:
-    """The whole file in pieces."""
+    """The text of the whole file, in pieces."""
     pages = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True,
                                lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     pages.filters.update(number=_number, signed=signed, plural=_plural, javascript=_javascript, base64=_base64)
@@ -56,7 +56,7 @@ def _plural(count: int, noun: str) -> str:
 
 
 def _number(value: float, key: str) -> str:
-    """A score of the name `key` as a reader wants it."""
+    """The text of a score. Its name `key` decides the number of digits."""
     if math.isnan(value):
         return "\u2013"
     if key == "psnr_gain":
@@ -67,18 +67,18 @@ def _number(value: float, key: str) -> str:
 
 
 def _javascript(value: float) -> str:
-    """A number as JavaScript reads it."""
+    """The text of a number in JavaScript."""
     return repr(value).replace("inf", "Infinity").replace("nan", "NaN")
 
 
 def _finite(entries: Sequence[Entry], key: str) -> List[Tuple[int, float]]:
-    """Number of the entry and score, for every entry with a finite score of that name."""
+    """(number of the entry, score) of every entry with a finite score of that name."""
     return [(number, entry.scores[key]) for number, entry in enumerate(entries)
             if math.isfinite(entry.scores.get(key, math.nan))]
 
 
 def _mean(entries: Sequence[Entry], key: str, unit: str, digits: int) -> Dict[str, str]:
-    """Heading, mean score, and mean score of the hazy inputs; empty where no entry has the score."""
+    """Heading, mean score and mean score of the hazy inputs. Empty if no entry has the score."""
     values = _finite(entries, key)
     if not values:
         return {}
@@ -89,7 +89,7 @@ def _mean(entries: Sequence[Entry], key: str, unit: str, digits: int) -> Dict[st
 
 
 def _orders(entries: Sequence[Entry]) -> List[Tuple[str, str]]:
-    """Value and text of the orders to choose from; the page opens with the first."""
+    """Value and text of each order that a reader can choose. The page opens with the first."""
     orders = []
     if any("psnr_gain" in entry.scores for entry in entries):
         orders += [("gain down", "Largest gain first"), ("gain up", "Smallest gain first")]

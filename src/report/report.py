@@ -1,4 +1,4 @@
-"""One HTML file to look at results: before/after sliders, scores, histogram. Needs nothing but a browser."""
+"""One HTML file that shows results: before/after sliders, scores, a histogram. A browser is all it needs."""
 from __future__ import annotations
 
 import importlib.metadata
@@ -14,14 +14,15 @@ from ..errors import InputError, one_line
 from ..files import PathLike, atomic_write
 from .html import Entry, page
 
-MAX_BYTES = 50_000_000  # of the whole file, as long as `expected` is right
-PAGE_BYTES, ENTRY_BYTES = 60_000, 4_000  # of it style, script and header; markup of one entry
+MAX_BYTES = 50_000_000  # size of the whole file, if `expected` is right
+PAGE_BYTES = 60_000  # size of style, script and header
+ENTRY_BYTES = 4_000  # size of the markup of one pair
 LARGEST, SMALLEST = 1600, 96  # pixels of an embedded picture's longer side
-QUALITY = 82  # WebP; hazy 620x460 photos take about 22 kB
+QUALITY = 82  # of WebP; a hazy photo of 620x460 takes about 22 kB
 
 
 class Report:
-    """Collects pairs one at a time and keeps only their small encoded pictures, so memory stays bounded.
+    """Collects pairs one at a time. It keeps only small encoded pictures, which bounds the memory.
 
         report = Report("Demo", {"checkpoint": "gitee.ckpt"}, expected=len(pairs))
         report.add("room.png", hazy, dehazed, clear, {"psnr_hazy": 12.0, "psnr": 29.9})
@@ -29,12 +30,12 @@ class Report:
 
     Args:
         title: headline of the page.
-        facts: what was run, shown as a list at the end: checkpoint, graph, versions, command ...;
-            "checkpoint" is shown under the headline too.
-        expected: number of pairs to come. It sets the bytes each may take; with many more than that
-            the file grows beyond `max_bytes`, but slowly.
-        max_bytes: size of the file to stay under. Pictures shrink to fit, but not below 96 pixels:
-            10 kB a pair at worst.
+        facts: what was run (checkpoint, graph, versions, command ...), shown as a list at the end.
+            The headline shows "checkpoint" too.
+        expected: number of pairs to come. It sets the bytes that a pair may take. With many more pairs the file
+            slowly grows beyond `max_bytes`.
+        max_bytes: largest size of the file. Pictures shrink until they fit, but not below 96 pixels, which takes at
+            most 10 kB a pair.
     """
 
     def __init__(self, title: str, facts: Mapping[str, object], expected: int = 1, max_bytes: int = MAX_BYTES) -> None:
@@ -49,10 +50,10 @@ class Report:
         """Add one pair.
 
         Args:
-            hazy, dehazed, clear: uint8 RGB[h, w, 3] of one size; clear (the ground truth) may be missing.
-            scores: by name, in the order of the table's columns. src.report.html.HEADINGS knows
-                psnr_hazy, psnr, ssim_hazy, ssim ...; others keep their name. `psnr` and `psnr_hazy`
-                together give the gain. May be infinite or NaN.
+            hazy, dehazed, clear: uint8 RGB[h, w, 3] of one size. `clear` is the ground truth, None where there is none.
+            scores: name -> value, in the order of the table's columns; a value may be infinite or NaN.
+                src.report.html.HEADINGS has headings for psnr_hazy, psnr, ssim_hazy, ssim ...; another name is its
+                own heading. The gain is computed from `psnr` and `psnr_hazy`.
 
         Raises: ValueError if an image is not uint8[h, w, 3] or the sizes differ.
         """
@@ -66,13 +67,13 @@ class Report:
         self.entries.append(Entry(name, hazy.shape[1::-1], pictures, _with_gain(scores or {})))
 
     def write(self, path: PathLike) -> None:
-        """Write the page. An older file of that name is replaced when the new one is whole.
+        """Write the page. It replaces an older file of that name only when it is whole.
 
         Raises: InputError if the file cannot be written.
         """
         try:
             with atomic_write(path) as temporary:
-                # file names that are not UTF-8 arrive as lone surrogates
+                # Python reads a file name that is not UTF-8 with lone surrogates, which UTF-8 cannot write
                 with open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
                     file.writelines(page(self.title, self.facts, self.entries))
         except OSError as error:
@@ -80,7 +81,7 @@ class Report:
 
 
 def software_versions() -> Dict[str, str]:
-    """Versions of Python and of the installed packages that decide a result, for `facts`."""
+    """Versions of Python and of the packages that decide a result, for `facts`."""
     versions = {"Python": platform.python_version()}
     for package in ("mindspore", "numpy", "opencv-python-headless", "pillow"):
         try:
@@ -91,7 +92,7 @@ def software_versions() -> Dict[str, str]:
 
 
 def _encode(images: Sequence[np.ndarray], budget: float) -> Tuple[bytes, ...]:
-    """WebP files that take `budget` bytes together, all scaled alike so that they can be compared."""
+    """WebP files of at most `budget` bytes together. All have one scale, so that they can be compared."""
     height, width = images[0].shape[:2]
     scale = min(1.0, LARGEST / max(height, width))
     while True:
@@ -107,12 +108,12 @@ def _webp(image: np.ndarray, size: Tuple[int, int]) -> bytes:
     picture, file = Image.fromarray(image), io.BytesIO()
     if picture.size != size:
         picture = picture.resize(size, Image.Resampling.LANCZOS)
-    picture.save(file, "WEBP", quality=QUALITY, method=2)  # twice as fast as the default, 4 % larger
+    picture.save(file, "WEBP", quality=QUALITY, method=2)  # takes half the time of the default, 4 % more bytes
     return file.getvalue()
 
 
 def _with_gain(scores: Mapping[str, float]) -> Dict[str, float]:
-    """The scores as floats, `psnr_gain` after `psnr` where both ends are known and finite."""
+    """The scores as floats, with `psnr_gain` after `psnr` where the gain is finite."""
     result = {}
     for key, value in scores.items():
         result[key] = float(value)

@@ -1,4 +1,4 @@
-"""Less flicker in dehazed video, without the ghosts of averaged frames."""
+"""Less flicker in dehazed video, without the ghosts that averaged frames show."""
 from __future__ import annotations
 
 from typing import Optional, Tuple
@@ -6,40 +6,41 @@ from typing import Optional, Tuple
 import cv2
 import numpy as np
 
-from .rules import check_blend
+from ..errors import UsageError
 
-CELLS = 32  # cells along the longer side: what is smaller than a cell is never blended
-TRUST = 6.0  # grey levels: where a cell of the input changed by this much, 1/e of the blend is left
+CELLS = 32  # cells along the longer side; nothing smaller than a cell is blended
+TRUST = 6.0  # grey levels; a cell whose input changes by this much keeps 1/e of the blend
 
 
 class TemporalBlend:
-    """Smooth over time what dehazing adds to large areas; leave details and moving things to their own frame.
+    """Smooths over time what dehazing adds to large areas. Details and moving objects stay those of their own frame.
 
-    A network that sees single frames judges the haze anew in each: the brightness of large areas
-    wobbles while the scene stands still. So only the correction `r = dehazed - hazy` is smoothed, and
-    only its means over cells, never pixels (frames are called t, cells c):
+    A network that sees single frames estimates the haze anew in each frame, so the brightness of large areas flickers
+    in a scene at rest. The blend smooths the correction `r = dehazed - hazy`. It smooths the means of `r` over cells,
+    never single pixels (t: frame, c: cell):
 
         L[t, c] = mean of r over the cell             S[t] = L[t] + w[t] * (S[t-1] - L[t]),  S[0] = L[0]
         d[t, c] = change of the cell's mean hazy      w[t] = blend * exp(-(d[t] / TRUST)**2)
                   colour since t-1 (largest channel)
         result[t] = dehazed[t] + bilinear(S[t] - L[t])
 
-    Edges and textures are those of frame t alone. Where the input itself changes, by a moving object
-    or a cut, w falls to 0 and the frame stays as the network made it. For the same reason a wobble of
-    the input itself (automatic exposure) stays. With blend = 0 the result is `dehazed` itself.
+    Edges and textures are those of frame t alone. A moving object or a cut changes the input; w falls to 0 there, and
+    the frame stays as the network made it. A flicker of the input itself (automatic exposure) stays for the same
+    reason. With blend = 0 the result is `dehazed`.
 
-    What can trail behind a motion is small: where the correction changes by at most k times d, the
-    result differs from `dehazed` by at most max over d of k d w / (1 - w), which is 5.1 k grey levels
-    at blend 0.8, however high the contrast. tests/test_temporal_blend.py holds the measurement.
+    Little can trail behind a motion. If the correction changes by at most k times d, the result differs from `dehazed`
+    by at most max over d of k d w / (1 - w). At blend 0.8 this is 5.1 k grey levels, at any contrast
+    (tests/test_temporal_blend.py measures it).
 
     Args:
-        blend: share of the past in [0, 1); 0.8 averages over about five frames.
+        blend: weight of the past in [0, 1). 0.8 averages over about five frames.
 
     Raises: UsageError if `blend` is outside [0, 1).
     """
 
     def __init__(self, blend: float) -> None:
-        check_blend(blend)
+        if not 0 <= blend < 1:
+            raise UsageError(f"--blend {blend}: must be at least 0 and below 1")
         self.blend = blend
         self._past: Optional[Tuple[np.ndarray, np.ndarray]] = None
 
@@ -62,7 +63,7 @@ class TemporalBlend:
 
 
 def _cell_means(image: np.ndarray) -> np.ndarray:
-    """uint8[h, w, 3] -> float32[rows, columns, 3]; cells are nearly square, CELLS along the longer side."""
+    """uint8[h, w, 3] -> float32[rows, columns, 3]. Cells are nearly square, CELLS along the longer side."""
     height, width = image.shape[:2]
     cell = max(height, width) / CELLS
     grid = max(1, round(width / cell)), max(1, round(height / cell))

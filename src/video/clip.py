@@ -18,7 +18,7 @@ from ..errors import InputError
 from .rules import ENCODER_OPTIONS
 from .sound import Sound
 
-READABLE_SHARE = 0.9  # a file that gives fewer of the frames its header promises counts as truncated
+READABLE_SHARE = 0.9  # of the frames that the header promises; a file with fewer readable ones is refused as truncated
 BT709, BT601 = 1, 6  # FFmpeg's numbers of colour matrices
 LIMITED_RANGE = 1  # FFmpeg's number of brightness in 16..235
 FINE_TICK = Fraction(1, 90000)  # seconds; the unit of frame times where the rate varies
@@ -34,12 +34,12 @@ class Clip:
     times: List[Fraction]  # of every frame, in seconds, strictly rising
     rate: Fraction  # frames a second, the mean where the rate varies
     tick: Fraction  # unit of the times in seconds: 1 / rate where the rate is constant
-    aspect: Optional[Fraction] = None  # width of a pixel over its height; None: the file states none
-    notes: List[str] = field(default_factory=list)  # what the result lacks of the file, one line each
+    aspect: Optional[Fraction] = None  # width of a pixel / its height; None: square, or not stated
+    notes: List[str] = field(default_factory=list)  # differences between the result and the file, one line each
 
 
 def probe(path: Path) -> Clip:
-    """Decode the whole file once. This is quick beside dehazing it, and shows damage before hours of work.
+    """Decode the whole file once. Decoding is fast compared with dehazing, and finds damage before hours of work.
 
     Raises: InputError if the file is missing, not a video, without frames or truncated.
     """
@@ -86,8 +86,8 @@ def read_frames(clip: Clip) -> Iterator[np.ndarray]:
 def write_frames(path: Path, clip: Clip, codec: str) -> Iterator[Callable[[np.ndarray], None]]:
     """Give a function that appends one uint8 RGB[clip.height, clip.width, 3] to the new file `path`.
 
-    The frames get the times of `clip`, in order. The file gets the sound of `clip`; a note is added to `clip.notes`
-    where it cannot.
+    The frames get the times of `clip`, in order. The file gets the sound of `clip`. If it cannot, `clip.notes` gets a
+    line that says why.
 
     Raises: OSError if the encoder cannot start or the disk is full.
     """
@@ -121,7 +121,7 @@ def _add_video(result: av.container.OutputContainer, clip: Clip, codec: str) -> 
     options = dict(ENCODER_OPTIONS.get(codec, {}))
     is_avi = result.format.name == "avi"
     if is_avi:
-        options["bf"] = "0"  # AVI has no place for the order of frames that are predicted from later ones
+        options["bf"] = "0"  # no B-frames: AVI cannot store frames in another order than they are shown
     try:
         video = result.add_stream(codec, rate=clip.rate, options=options)
     except ValueError:
@@ -137,7 +137,7 @@ def _add_video(result: av.container.OutputContainer, clip: Clip, codec: str) -> 
 
 
 def _decode(container: av.container.InputContainer, video: av.VideoStream) -> Iterator[av.VideoFrame]:
-    """The frames that can be decoded; a damaged packet costs its own frames."""
+    """The frames that can be decoded. The frames of a damaged packet are left out."""
     video.thread_type = "AUTO"
     for packet in container.demux(video):
         with contextlib.suppress(av.error.FFmpegError):
@@ -145,7 +145,7 @@ def _decode(container: av.container.InputContainer, video: av.VideoStream) -> It
 
 
 def _upright(frame: av.VideoFrame) -> np.ndarray:
-    """uint8 RGB[h, w, 3]. Phones store how far the picture must be turned to the left."""
+    """The frame as uint8 RGB[h, w, 3], turned upright. A phone stores the rotation beside the frames."""
     matrix = Colorspace.ITU709 if frame.colorspace == BT709 else Colorspace.DEFAULT
     return np.rot90(frame.to_ndarray(format="rgb24", src_colorspace=matrix), round(frame.rotation / 90))
 
@@ -154,7 +154,7 @@ def _timing(ticks: List[Optional[int]], tick: Fraction, stated: Optional[Fractio
     """Times of all frames in seconds, the (mean) rate, and the unit of the times.
 
     Args:
-        ticks: the frames' times as the file has them, None where it has none.
+        ticks: the times of the frames in the file; None for a frame without a time.
         tick: unit of `ticks` in seconds.
         stated: frames a second by the header.
     """
@@ -164,6 +164,6 @@ def _timing(ticks: List[Optional[int]], tick: Fraction, stated: Optional[Fractio
     rate = rate.limit_denominator(1001)
     start = times[0] if times else Fraction(0)
     even = [start + number / rate for number in range(len(ticks))]
-    if all(abs(time - place) <= tick for time, place in zip(times, even)):  # the container rounded them
+    if all(abs(time - place) <= tick for time, place in zip(times, even)):  # equal but for the container's rounding
         return even, rate, 1 / rate
     return times, rate, FINE_TICK

@@ -21,10 +21,9 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class VideoStats:
-    """What was done. Flicker: mean |frame - frame before| over all pixels and channels, in grey levels 0..255.
+    """What was done. Flicker is the mean of |frame - frame before| over all pixels and channels, in grey levels 0..255.
 
-    Motion counts as flicker too, and a clear picture has more contrast to move: compare results of
-    the same clip only.
+    Motion counts as flicker too, and moving contrast counts more in a clear picture. Compare only results of one clip.
     """
 
     frames: int
@@ -34,7 +33,7 @@ class VideoStats:
     codec: str
     audio: bool  # the result has the source's sound
     flicker_input: float
-    flicker_unblended: float  # as the network made it
+    flicker_unblended: float  # of the network's frames
     flicker_output: float  # after the temporal blend
     notes: List[str] = field(default_factory=list)  # what the user should know, one line each
 
@@ -53,18 +52,18 @@ def dehaze_video(
 ) -> VideoStats:
     """Write `source` dehazed to `target`: the same frames at the same times, upright, with the same sound.
 
-    `target` appears when it is whole; an interrupted run leaves an older file of that name as it was.
+    `target` appears only when it is whole. An interrupted run does not touch an older file of that name.
 
     Args:
-        target: its suffix chooses the codec (src.video.rules.CODECS). Browsers play .mp4 and .webm.
-        dehaze: uint8 RGB[h, w, 3] -> uint8 RGB[h, w, 3], called once a frame, in order.
-        blend: share of the past in [0, 1) for src.video.blend.TemporalBlend; 0 for none.
-        progress: called with (frames done, frames in all) after each frame.
+        target: the suffix decides the codec (src.video.rules.CODECS). Browsers play .mp4 and .webm.
+        dehaze: uint8 RGB[h, w, 3] -> uint8 RGB[h, w, 3], called for each frame in order.
+        blend: weight of the past in [0, 1), see src.video.blend.TemporalBlend; 0: no blend.
+        progress: called with (frames done, all frames) after each frame.
 
     Raises:
         InputError: the source is missing, unreadable, truncated or empty, or the target cannot be written.
         UsageError: `blend` is outside [0, 1).
-        ValueError: `dehaze` gave another shape or type than it got.
+        ValueError: `dehaze` changed the shape or the type of a frame.
     """
     source, target = Path(source), Path(target)
     smooth = TemporalBlend(blend)
@@ -95,7 +94,7 @@ def _check_target(source: Path, target: Path) -> None:
 def _dehaze_frames(
     clip: Clip, path: Path, codec: str, dehaze: Dehaze, smooth: TemporalBlend, progress: Optional[Progress]
 ) -> Dict[str, float]:
-    """Write the dehazed frames to `path`; returns the flicker of the input and of both outputs."""
+    """Write the dehazed frames to `path`. Returns: the flicker of the input and of both outputs."""
     total = {"input": 0.0, "unblended": 0.0, "output": 0.0}
     before: Dict[str, np.ndarray] = {}
     with write_frames(path, clip, codec) as write:

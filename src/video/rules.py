@@ -1,9 +1,8 @@
-"""What counts as a video, and as a blend. Imports nothing slow, so that a command line is checked at once."""
+"""Which files are videos, and how each is encoded. Imports nothing slow, so that a command line is checked at once."""
 from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import UsageError
 from ..files import PathLike
 
 # suffix -> encoder of the pictures
@@ -18,9 +17,3 @@ ENCODER_OPTIONS = {
 def is_video(path: PathLike) -> bool:
     """Whether the suffix is one that `src.video.dehaze.dehaze_video` reads and writes."""
     return Path(path).suffix.lower() in CODECS
-
-
-def check_blend(blend: float) -> None:
-    """Raises: UsageError naming --blend if it is no share of the past, 0 to below 1."""
-    if not 0 <= blend < 1:
-        raise UsageError(f"--blend {blend}: must be at least 0 and below 1")

@@ -1,4 +1,4 @@
-"""The sound of one video file, brought into another."""
+"""Copies the sound of one video file into another."""
 from __future__ import annotations
 
 import contextlib
@@ -21,7 +21,7 @@ class Sound:
     A track that cannot be read or encoded is left out, and `notes` says why.
 
     Args:
-        source: opened for this object alone, which reads it to its end.
+        source: an open file that only this object reads.
         result: open for writing, without frames yet.
     """
 
@@ -30,10 +30,10 @@ class Sound:
         self._result = result
         self._tracks = {track.index: self._add(track) for track in source.streams.audio}
         self._packets = source.demux(*source.streams.audio) if self._tracks else iter(())
-        self._next: Optional[av.Packet] = None  # already read, but of a later time than was asked for
+        self._next: Optional[av.Packet] = None  # a packet that is read but not yet due
 
     def copy(self, until: Optional[Fraction] = None) -> None:
-        """Write the sound up to a time in seconds; None: all that is left. Raises: OSError if the disk is full."""
+        """Write the sound up to a time in seconds, or all the rest (None). Raises: OSError if the disk is full."""
         while True:
             packet = self._next or next(self._packets, None)
             self._next = None
@@ -51,7 +51,7 @@ class Sound:
                 self.notes.append(f"sound: ends early ({one_line(error)})")
 
     def _add(self, track: av.AudioStream) -> Optional[av.AudioStream]:
-        """The track of the result that `track` goes to; None where there can be none."""
+        """The new track of the result for `track`. None if it cannot be created."""
         with contextlib.suppress(ValueError):
             return self._result.add_stream_from_template(track)
         try:
@@ -70,7 +70,7 @@ class Sound:
                 self._result.mux(packet)
             return
         encoded = []
-        with contextlib.suppress(av.error.FFmpegError):  # a damaged packet costs its own sound
+        with contextlib.suppress(av.error.FFmpegError):  # the sound of a damaged packet is left out
             for frame in packet.decode():
                 encoded += track.encode(frame)
         self._result.mux(encoded + track.encode() if is_end else encoded)
