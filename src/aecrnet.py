@@ -1,9 +1,9 @@
 """The AECR-Net generator (Wu et al., CVPR 2021, section 3.1) in its two published forms.
 
-`gitee` is the graph of the model-zoo reference (src/models/model.py), `paper` the authors'
-(models/AECRNet.py). Both: encoder to a quarter of the size, one shared FFA block six times, one
-deformable convolution twice, decoder with adaptive mixup of the encoder's features. Cells and
-parameters carry the originals' names, so that their checkpoints load by name.
+`gitee` is the graph of the model-zoo reference (src/models/model.py). `paper` is the authors' graph
+(models/AECRNet.py). Both have an encoder to a quarter of the size, one shared FFA block that is passed six times, one
+deformable convolution that is passed twice, and a decoder with adaptive mixup of the encoder's features. Cells and
+parameters have the names of the originals, so that the originals' checkpoints load by name.
 """
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from .layers import ReflectionPad, Shift, WideConv, conv2d, reflect, spread, ups
 
 ARCHS = ("gitee", "paper")
 VALUE_RANGE = {"gitee": 255.0, "paper": 1.0}
-MULTIPLE = 4  # two halvings
+MULTIPLE = 4  # the encoder halves the size twice
 
-# Mean and deviation of the reference's training images, as fractions of the value range.
-# The deviation divides 0..255 values all the same: that is how its checkpoints were trained.
+# Mean and deviation of the reference's training images, as fractions of the value range. The reference divides values
+# in 0..255 by this deviation, and its checkpoints were trained so.
 RGB_MEAN = (0.58726025, 0.59813744, 0.63799095)
 RGB_STD = (0.18993913, 0.18339698, 0.17736082)
 
 
 class PALayer(nn.Cell):
-    """Pixel attention (FFA-Net): a factor in 0..1 for each pixel. Tensor[n, channel, h, w] -> same."""
+    """Pixel attention (FFA-Net): a factor in 0..1 for each pixel. Tensor[n, channel, h, w] -> the same shape."""
 
     def __init__(self, channel: int):
         super().__init__()
@@ -39,9 +39,9 @@ class PALayer(nn.Cell):
 
 
 class CALayer(nn.Cell):
-    """Channel attention (FFA-Net): a factor in 0..1 for each channel, from its mean over the image.
+    """Channel attention (FFA-Net): a factor in 0..1 for each channel, computed from the means over the image.
 
-    Tensor[n, channel, h, w] -> same. The mean makes every output depend on the whole image.
+    Tensor[n, channel, h, w] -> the same shape. Through the means, every output depends on the whole image.
     """
 
     def __init__(self, channel: int):
@@ -54,7 +54,7 @@ class CALayer(nn.Cell):
 
 
 class DehazeBlock(nn.Cell):
-    """FFA block: two convolutions, channel and pixel attention, two residuals. Tensor[n, dim, h, w] -> same."""
+    """FFA block of two convolutions, channel and pixel attention and two residuals. Tensor[n, dim, h, w] -> same."""
 
     def __init__(self, dim: int, kernel_size: int = 3):
         super().__init__()
@@ -70,7 +70,7 @@ class DehazeBlock(nn.Cell):
 
 
 class DCNBlock(nn.Cell):
-    """The authors' name for the cell around their deformable convolution."""
+    """The cell around the authors' deformable convolution. It exists for the names of the parameters."""
 
     def __init__(self, in_channel: int, out_channel: int):
         super().__init__()
@@ -96,12 +96,12 @@ class Dehaze(nn.Cell):
     """AECR-Net's generator.
 
     Args:
-        arch: "gitee" or "paper", see the module's docstring.
+        arch: "gitee" or "paper", see the docstring of this module.
         dcn_sampling: "exact", or "gitee" for the reference's checkpoints (arch gitee only).
 
-    construct(x): hazy image, float32 Tensor[n, 3, h, w] in 0..VALUE_RANGE[arch] -> restored image, same
-        shape and range, not clipped. Any h, w from 16 up: a side that is no multiple of 4 is mirrored
-        up to the next one and the result cut back.
+    construct(x): hazy image, float32 Tensor[n, 3, h, w] in 0..VALUE_RANGE[arch] -> restored image of the same shape
+        and range, not clipped. h and w are at least 16. Reflection enlarges a side to the next multiple of 4, and the
+        result is cut back.
 
     Raises: ValueError for another arch or dcn_sampling.
     """
@@ -164,7 +164,7 @@ class Dehaze(nn.Cell):
         return self.up3(self.up2(mix_outer(x_down2, x_up1)))
 
     def features(self, x: Tensor) -> Tensor:
-        """The quarter-size trunk: six passes through the shared block, two through the deformable convolution."""
+        """The trunk at a quarter of the size: six passes through the block, two through the deformable convolution."""
         x = self._six_passes(x)
         return self.dcn_block(self.dcn_block(x))
 
@@ -174,14 +174,15 @@ class Dehaze(nn.Cell):
         return x
 
     def probe(self, x: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What src/health.py judges the trunk by.
+        """The numbers by which src/health.py judges the trunk.
 
         Args:
-            x: as for `construct`, sides multiples of 4.
+            x: as for `construct`; the sides are multiples of 4.
 
-        Returns: deviation of the features before and after the six passes, mean absolute offset of the deformable
-            convolution (scalars); largest activation of each channel, Tensor[c], of the encoder's three layers in turn
-            (arch gitee, whose encoder has no activations: of the block's first convolution).
+        Returns: three scalars and a Tensor[c]. The scalars are the deviation of the features before the six passes,
+            their deviation after the six passes, and the mean absolute offset of the deformable convolution. The
+            tensor holds the largest activation of each channel in the three layers of the encoder. The encoder of arch
+            gitee has no activations; its tensor holds those of the first convolution of the block.
         """
         down1 = self.down1(self.deconv(self.sub_mean(x) if self.arch == "gitee" else x))
         down2 = self.down2(down1)

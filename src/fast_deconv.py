@@ -1,4 +1,4 @@
-"""FastDeconv: a convolution whose input patches are whitened first (Ye et al., ICLR 2020)."""
+"""FastDeconv: a convolution over whitened input patches (Ye et al., ICLR 2020)."""
 from __future__ import annotations
 
 from typing import Tuple
@@ -11,19 +11,20 @@ from .layers import zero_pad
 
 
 class FastDeconv(nn.Cell):
-    """Convolution with stride 1 over patches that are centred and decorrelated, as in the authors' deconv.py.
+    """A convolution with stride 1 over centred and decorrelated patches, as in the authors' deconv.py.
 
-    In training the patch mean and the whitening matrix (inverse square root of the covariance, by
-    Newton-Schulz iterations) come from the batch and are kept as running averages; in evaluation
-    the averages are used. Both are folded into the kernel, so the cost is that of a convolution.
+    In training, the patch mean and the whitening matrix come from the batch, and the cell updates their running
+    averages. The whitening matrix is the inverse square root of the covariance, from Newton-Schulz iterations. In
+    evaluation, the cell uses the running averages. It folds mean and matrix into the kernel, so it costs as much as a
+    convolution.
 
     Args:
-        padding: zeros on each side.
+        padding: number of zeros on each side.
 
     construct(x): Tensor[n, in_channels, h, w] -> Tensor[n, out_channels, h', w'].
 
-    `freeze_statistics()` makes training use the running averages too and leave them as they are.
-    `average_over_ranks(size)` makes the batch that of all ranks of a distributed run.
+    After `freeze_statistics()` training uses the running averages and does not change them.
+    After `average_over_ranks(size)` the statistics are those of the batch of all ranks of a distributed run.
     """
 
     eps = 1e-5
@@ -51,7 +52,7 @@ class FastDeconv(nn.Cell):
         self.frozen = True
 
     def average_over_ranks(self, size: int) -> None:
-        """Take mean and covariance over the patches of all `size` ranks, which must be equally many on each."""
+        """Compute mean and covariance over patches of all `size` ranks. The ranks must have equally many patches."""
         self.ranks, self.sum_over_ranks = size, ops.AllReduce()
 
     def construct(self, x: Tensor) -> Tensor:
@@ -69,7 +70,7 @@ class FastDeconv(nn.Cell):
         return old * (1.0 - self.momentum) + ops.stop_gradient(new) * self.momentum
 
     def _statistics(self, x: Tensor) -> Tuple[Tensor, Tensor]:
-        """Mean and whitening matrix of every third patch (in both directions), as the authors sample them."""
+        """Mean and whitening matrix of every third patch in both directions, which is the authors' sample."""
         patches = self._patches(x)
         mean = self._over_ranks(patches.mean(0))
         patches = patches - mean
@@ -80,11 +81,11 @@ class FastDeconv(nn.Cell):
         return x if self.ranks == 1 else self.sum_over_ranks(x) / self.ranks
 
     def _patches(self, x: Tensor) -> Tensor:
-        """Tensor[count, in_channels * kernel_size**2], features in the order of the kernel's weights."""
+        """The patches, Tensor[count, in_channels * kernel_size**2]. The order is that of the kernel's weights."""
         h, w = x.shape[2:]
         p, k = self.padding, self.kernel_size
         x = zero_pad(x, p)
-        # not strided slices: PyNative mode raises an error in their backward pass
+        # gather, because strided slices raise an error in the backward pass of PyNative mode
         starts_y = np.arange(0, h + 2 * p - k + 1, self.sampling_stride)
         starts_x = np.arange(0, w + 2 * p - k + 1, self.sampling_stride)
         taps = []

@@ -1,4 +1,4 @@
-"""The contrastive regularisation (CR) of AECR-Net: near the clear images, far from hazy ones."""
+"""The contrastive regularisation (CR) of AECR-Net: it pulls results to the clear images and away from hazy ones."""
 from __future__ import annotations
 
 from typing import Tuple
@@ -14,19 +14,19 @@ EPSILON = 1e-7
 class ContrastLoss(nn.Cell):
     """Sum over five VGG19 maps of w_i * d(clear, pred) / (d(negatives, pred) + 1e-7), d an L1 distance.
 
-    Wu et al. 2021, section 3.3. The two published forms differ in what the negatives are:
+    Source: Wu et al. 2021, section 3.3. The two published forms have different negatives:
 
-    - "gitee" (model-zoo reference): a few hazy images of the batch, each compared with every
-      prediction; their distances are summed, or averaged if `average` is set.
-    - "paper" (the authors' code): each prediction's own hazy image; the distance is the mean.
+    - "gitee" (the model-zoo reference): some hazy images of the batch. Each is compared with every prediction. The
+      distances are summed, or averaged if `average` is set.
+    - "paper" (the authors' code): each prediction is compared with its own hazy image. The distance is the mean.
 
-    VGG19 takes the images in the graph's own range, 0..255 ("gitee") or 0..1 ("paper"): neither
-    original subtracts ImageNet's mean or divides by its deviation. Only `pred` gets a gradient.
+    VGG19 takes the images in the value range of the graph, 0..255 ("gitee") or 0..1 ("paper"). Neither original
+    subtracts ImageNet's mean or divides by its deviation. Only `pred` gets a gradient.
 
     Args:
         vgg: a `src.vgg.Vgg19`.
         form: "gitee" or "paper".
-        average: gitee form only: average over the negatives instead of summing.
+        average: for form "gitee": average the distances to the negatives instead of summing them.
 
     Inputs: clear, pred Tensor[b, 3, h, w]; negatives Tensor[k, 3, h, w] ("gitee") or Tensor[b, 3, h, w] ("paper").
     Outputs: scalar float32 Tensor.
@@ -48,7 +48,7 @@ class ContrastLoss(nn.Cell):
         pred = pred.astype(ms.float32)
         loss = 0.0
         for index, weight in enumerate(WEIGHTS):
-            # one map of one image set at a time: the graph would otherwise compute, and hold, all at once
+            # One map of one set of images at a time. Without `depend` the graph would compute and hold all at once.
             clear = ops.stop_gradient(self.vgg.slice(index, clear))
             negatives = ops.stop_gradient(self.vgg.slice(index, ops.depend(negatives, clear)))
             pred = self.vgg.slice(index, ops.depend(pred, negatives))
@@ -69,19 +69,19 @@ class ContrastLoss(nn.Cell):
 class DistanceRatio(nn.Cell):
     """d(positive, pred) / (d(negatives, pred) + 1e-7) of one feature map, with its gradient by `pred`.
 
-    The gradient is written by hand: automatic differentiation would keep pred - negative for every
-    negative, k times the map, where the sum of their signs says it all. It is computed on the way
-    forward, so that neither the positive nor the negatives have to wait for the way back.
+    The gradient is written by hand. Automatic differentiation would keep pred - negative for every negative, which is
+    k times the map, but the sum of the signs is all that the gradient needs. The forward pass computes the gradient, so
+    that it need not keep the positive and the negatives for the backward pass.
 
     Args:
-        negatives_shared: True: every prediction is compared with each of the k negatives;
-            False: prediction b is compared with negative b.
-        average: divide the summed distances by the number of negatives.
+        negatives_shared: True: compare every prediction with each of the k negatives. False: compare prediction b
+            with negative b.
+        average: divide the sum of the distances by the number of negatives.
 
     Inputs: pred, positive Tensor[b, c, h, w]; negatives Tensor[k or b, c, h, w].
-    Outputs: pred, to go on with; the ratio, a scalar; the gradient Tensor[b, c, h, w], a constant to
-        whoever differentiates. As pred passes through, its gradient is put together only when the
-        gradient of the deeper maps has arrived.
+    Outputs: pred, for the next map; the ratio, a scalar; the gradient Tensor[b, c, h, w], a constant in
+        differentiation. Because pred passes through this cell, its gradient is summed only when the gradient of the
+        deeper maps has arrived.
     """
 
     def __init__(self, negatives_shared: bool, average: bool = False) -> None:
@@ -97,9 +97,9 @@ class DistanceRatio(nn.Cell):
         to_batch = ops.zeros(pred.shape[0], ms.int32)
         far, away = 0.0, 0.0
         for index in range(count):
-            hazy = ops.depend(negatives, away if index else toward)  # one after the other
+            hazy = ops.depend(negatives, away if index else toward)  # one negative after another
             if self.negatives_shared:
-                # repeated by gather: a subtraction that broadcasts keeps a workspace of four maps on CPU
+                # gather repeats the negative, because a broadcasting subtraction keeps a workspace of four maps on CPU
                 hazy = ops.gather(hazy[index:index + 1], to_batch, 0)
             difference = pred - hazy
             far = far + _mean(ops.abs(difference))
@@ -114,5 +114,5 @@ class DistanceRatio(nn.Cell):
 
 
 def _mean(x: Tensor) -> Tensor:
-    """The mean of x[b, c, h, w] in two steps: five times as fast on CPU as one over all axes."""
+    """The mean of x[b, c, h, w] in two steps. On CPU this is five times as fast as one mean over all axes."""
     return x.reshape(x.shape[0] * x.shape[1], -1).mean(axis=1).mean()

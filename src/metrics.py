@@ -1,11 +1,11 @@
-"""Image quality against ground truth: PSNR and SSIM as the papers, the authors' code and the model zoo compute them.
+"""PSNR and SSIM against the ground truth, as the papers, the authors' code and the model zoo compute them.
 
-All functions take two images of one shape, uint8[h, w, 3] or float[h, w, 3] in [0, 1], RGB (the two may differ in
-type), compute in float64 and return a Python float. Equal images give inf (PSNR) and 1.0 (SSIM).
+Each function takes two RGB images of one shape, uint8[h, w, 3] or float[h, w, 3] in [0, 1]; the two types may differ.
+It computes in float64 and returns a Python float. Equal images give inf (PSNR) and 1.0 (SSIM).
 
-All raise InputError, naming both shapes, if the shapes differ or the image is smaller than the measure's window
-(there is no agreed value below it), and ValueError if an image is not RGB of one of the two ranges.
-scikit-image is imported by the functions that need it: it takes longer to import than `--help` should.
+Each function raises InputError naming both shapes if the shapes differ, or if the images are smaller than its window
+(no value is agreed upon for them). It raises ValueError if an image is no RGB image of one of the two types.
+The functions import scikit-image and OpenCV themselves, because that import takes longer than `--help` should.
 """
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ import numpy as np
 
 from .errors import InputError
 
-WINDOW = 11  # side of every SSIM window here, pixels
-SIGMA = 1.5  # its standard deviation, pixels
+WINDOW = 11  # side of the SSIM window, pixels
+SIGMA = 1.5  # standard deviation of the window, pixels
 Y_WEIGHTS = np.array([65.738, 129.057, 25.064]) / 256  # BT.601 luma, studio range
 Y_OFFSET = 16.0  # black level of the Y channel in 0..255
-Y_BORDER = 1  # pixels that the reference leaves out on each side
+Y_BORDER = 1  # pixels on each side that the reference leaves out
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB over all RGB values, no border left out, peak 1 (255 for uint8).
+    """Peak signal-to-noise ratio in dB over all RGB values, with peak 1 (255 for uint8) and without a border cut.
 
-    Equal to scikit-image's `peak_signal_noise_ratio`. Any size.
+    Equal to scikit-image's `peak_signal_noise_ratio`. Takes images of any size.
     """
     a, b = _pair(a, b, smallest=1)
     return _decibel(np.mean((a - b) ** 2))
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Structural similarity (Wang et al. 2004) over RGB, channel by channel, then averaged.
+    """Structural similarity (Wang et al. 2004), the mean over the channels R, G and B.
 
-    Gaussian window 11x11 of sigma 1.5, population covariance, data range 1. The mean leaves out the 5 px border
-    where the window would reach beyond the image. Equal to scikit-image's `structural_similarity` with these
-    settings, and to the published tables. At least 11x11 px.
+    Gaussian window of 11x11 px with sigma 1.5, population covariance, data range 1. The mean leaves out a border of
+    5 px, where the window reaches beyond the image. Equal to scikit-image's `structural_similarity` with these
+    settings, and to the published tables. Takes images of at least 11x11 px.
     """
     from skimage.metrics import structural_similarity
 
@@ -46,9 +46,9 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def official_ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """SSIM over RGB as in the authors' metrics.py: the same window, but the mean is over the whole map.
+    """SSIM over RGB as in the authors' metrics.py: the same window as `ssim`, but the mean is over the whole map.
 
-    Beyond the border the window sees zeros in both images, which raises the value on small images. Any size.
+    Beyond the border the window sees zeros in both images, which raises the value of small images. Takes any size.
     """
     import cv2
 
@@ -59,20 +59,21 @@ def official_ssim(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def psnr_y(prediction: np.ndarray, truth: np.ndarray) -> float:
-    """PSNR in dB of the Y channel as the model zoo's `calc_psnr` reports it: higher than `psnr` by some dB.
+    """PSNR in dB of the Y channel, as in the model zoo's `calc_psnr`. It is some dB higher than `psnr`.
 
-    The prediction is rounded to 8 bits first, the truth is not. Y is the weighted sum of RGB with `Y_WEIGHTS`
-    (which sum to 0.859, so errors look smaller), peak 255, 1 px border left out. At least 3x3 px.
+    The prediction is rounded to 8 bits, the truth is not. Y is the sum of RGB with the weights `Y_WEIGHTS`, which add
+    up to 0.859 and so make errors smaller. The peak is 255, and a border of 1 px is left out. At least 3x3 px.
     """
     prediction, truth = _luma_pair(prediction, truth, smallest=1 + 2 * Y_BORDER)
     return _decibel(np.mean(((prediction - truth) / 255.0) ** 2))
 
 
 def ssim_y(prediction: np.ndarray, truth: np.ndarray) -> float:
-    """SSIM of the Y channel as the model zoo's `calc_ssim` reports it.
+    """SSIM of the Y channel, as in the model zoo's `calc_ssim`.
 
-    The prediction is rounded to 8 bits first. Y = 16 + the weighted sum of RGB in 0..255, 1 px border left out, then
-    the mean over the places where the 11x11 Gaussian window (sigma 1.5) fits, data range 255. At least 13x13 px.
+    The prediction is rounded to 8 bits. Y is 16 + the weighted sum of RGB in 0..255, without a border of 1 px. The
+    mean is over the places where the whole Gaussian window (11x11 px, sigma 1.5) lies inside. Data range 255. At least
+    13x13 px.
     """
     import cv2
 
@@ -89,7 +90,7 @@ def _decibel(mean_square: float) -> float:
 
 
 def _ssim_map(a: np.ndarray, b: np.ndarray, blur: Callable[[np.ndarray], np.ndarray], peak: float) -> np.ndarray:
-    """Wang et al. 2004, eq. 13, with the local means that `blur` computes."""
+    """The SSIM map, eq. 13 of Wang et al. 2004. `blur` computes the local means."""
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
     mean_a, mean_b = blur(a), blur(b)
     variances = blur(a * a) - mean_a**2 + blur(b * b) - mean_b**2
@@ -120,7 +121,7 @@ def _unit_range(image: np.ndarray) -> np.ndarray:
     if image.dtype == np.uint8:
         return image / 255.0
     values = np.asarray(image, dtype=np.float64)
-    # written so that NaN fails too
+    # `not (a and b)`, so that NaN fails too
     if not np.issubdtype(image.dtype, np.floating) or not (values.min() >= -1e-6 and values.max() <= 1 + 1e-6):
         raise ValueError(
             f"image must be uint8 or float in [0, 1], found {image.dtype} from {values.min()} to {values.max()}")

@@ -1,4 +1,4 @@
-"""The VGG19 features that the contrastive loss compares images by."""
+"""The VGG19 features in which the contrastive loss compares images."""
 from __future__ import annotations
 
 import re
@@ -13,8 +13,8 @@ from .errors import InputError
 from .files import PathLike
 
 WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, 256, "pool", 512, 512, 512, 512, "pool", 512)
-SLICE_ENDS = (1, 6, 11, 20, 29)  # relu1_1, relu2_1, relu3_1, relu4_1, relu5_1: the last layer of each map
-SURPLUS = re.compile(r"layers\.(30|32|34)\.(weight|bias)|classifier\..+")  # the rest of a whole VGG19
+SLICE_ENDS = (1, 6, 11, 20, 29)  # last layers of the maps relu1_1, relu2_1, relu3_1, relu4_1, relu5_1
+SURPLUS = re.compile(r"layers\.(30|32|34)\.(weight|bias)|classifier\..+")  # parameters of a whole VGG19 after relu5_1
 WHERE_TO_GET = (
     "give --vgg_ckpt the model zoo's vgg19_ImageNet.ckpt (MindSpore download centre, VGG19) or torchvision's"
     " vgg19-dcbb9e9d.pth converted with `python scripts/convert_weights.py vgg19 vgg19-dcbb9e9d.pth vgg19.ckpt`,"
@@ -25,12 +25,12 @@ WHERE_TO_GET = (
 class Vgg19(nn.Cell):
     """VGG19 (Simonyan and Zisserman 2015, configuration E) up to relu5_1; its weights are never trained.
 
-    Layer N is torchvision's `features.N`, so that the parameters are `layers.N.weight[, layers.N.bias]`.
-    As in both originals the input is not normalised with ImageNet's mean and deviation: the images go in
-    as they are, 0..255 in the gitee graph and 0..1 in the authors'.
+    Layer N is torchvision's `features.N`: the parameters are `layers.N.weight[, layers.N.bias]`. The input is not
+    normalised with ImageNet's mean and deviation, as in both originals. Its values are 0..255 in the gitee graph and
+    0..1 in the authors' graph.
 
     Args:
-        has_bias: whether the convolutions add a bias; torchvision's weights do, the model zoo's do not.
+        has_bias: whether the convolutions add a bias. torchvision's weights have biases, the model zoo's have none.
 
     Inputs: x Tensor[n, 3, h, w], h and w at least 16.
     Outputs: five Tensors[n, 64 | 128 | 256 | 512 | 512, h / s, w / s], s = 1, 2, 4, 8, 16, rounded down.
@@ -44,7 +44,7 @@ class Vgg19(nn.Cell):
             if width == "pool":
                 layers.append(nn.MaxPool2d(2, 2))
                 continue
-            # of three input channels the framework's own gradient is the faster one
+            # for three input channels MindSpore's own gradient is faster
             conv = nn.Conv2d if channels == 3 else FrozenConv2d
             layers += [conv(channels, width, 3, pad_mode="pad", padding=1, has_bias=has_bias), nn.ReLU()]
             channels = width
@@ -60,7 +60,7 @@ class Vgg19(nn.Cell):
         return maps
 
     def slice(self, index: int, x: Tensor) -> Tensor:
-        """Map `index` of the five, from the map before it (or the image)."""
+        """Map `index` of the five, computed from the map before it. `x` of the first map is the image."""
         start = SLICE_ENDS[index - 1] + 1 if index else 0
         for layer in range(start, SLICE_ENDS[index] + 1):
             x = self.layers[layer](x)
@@ -68,11 +68,11 @@ class Vgg19(nn.Cell):
 
 
 class FrozenConv2d(nn.Conv2d):
-    """A 3x3 convolution, padding 1, whose weights never get a gradient; otherwise nn.Conv2d.
+    """nn.Conv2d with a 3x3 kernel and padding 1, whose weights never get a gradient.
 
-    Its gradient by x is a convolution too, with the kernel turned round. Said so to MindSpore 2.8.0,
-    a forward and backward pass of VGG19 on CPU takes 0.5 GB instead of 1.2 (4 images of 240 px), in the
-    same time: the built-in Conv2DBackpropInput keeps a workspace for every layer.
+    Its gradient by x is a convolution with the kernel turned by 180 degrees, and is written as one here. A forward and
+    backward pass of VGG19 (4 images of 240 px, MindSpore 2.8.0 on CPU) then takes 0.5 GB instead of 1.2 GB in the same
+    time, because the built-in Conv2DBackpropInput keeps a workspace for every layer.
     """
 
     def __init__(self, *args, **kwargs) -> None:
@@ -97,19 +97,18 @@ class _SameConvolution(nn.Cell):
         return self.forward(x, weight)
 
     def bprop(self, x, weight, out, dout):
-        # turned by a matmul because ops.flip is ten times slower on CPU; not before it is needed
+        # A matmul turns the kernel, because ops.flip is ten times slower on CPU. `depend` delays it until it is needed.
         taps = ops.depend(weight, dout).reshape(-1, 9)
         turned = ops.matmul(taps, self.turn).reshape(weight.shape).transpose(1, 0, 2, 3)
         return self.backward(dout, turned), ops.zeros_like(weight)
 
 
 def load_vgg19(path: PathLike) -> Vgg19:
-    """A Vgg19 with the weights of a checkpoint: the model zoo's, or one that convert_weights.py wrote.
+    """A Vgg19 with the weights of a checkpoint, the model zoo's or one that convert_weights.py wrote.
 
-    Conv biases are found from the file. The layers after relu5_1 and the classifier are left out; any
-    other parameter that is missing, unexpected or of another shape is an error.
+    The file decides whether the convolutions have biases. The layers after relu5_1 and the classifier are ignored.
 
-    Raises: InputError if there is no such file, or if it does not hold these weights.
+    Raises: InputError if the file is missing, or if another parameter is missing, unexpected or of another shape.
     """
     path = Path(path)
     if not path.is_file():
@@ -126,7 +125,7 @@ def load_vgg19(path: PathLike) -> Vgg19:
 def random_vgg19(seed: int = 0) -> Vgg19:
     """A Vgg19 with random He-scaled weights, for tests only (--vgg_random).
 
-    Its features mean nothing: what is trained with them is no better for the contrastive loss.
+    Its features mean nothing: a network that is trained with them gains nothing from the contrastive loss.
     """
     random = np.random.RandomState(seed)
     vgg = Vgg19()

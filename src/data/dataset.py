@@ -1,7 +1,7 @@
-"""Training batches that depend on (seed, step) alone, so that training can go on at any step as if never stopped.
+"""Training batches that depend on (seed, step) alone. A resumed run gets the batches of a run that never stopped.
 
-The order of an epoch is a permutation drawn from (seed, epoch); crop, flips, turns and haze of a sample are drawn from
-(seed, epoch, item). Nothing is replayed to start in the middle, and the number of worker threads changes nothing.
+(seed, epoch) decides the order of the items in an epoch. (seed, epoch, item) decides crop, flips, turns and haze of a
+sample. A resumed run therefore replays nothing, and the number of worker threads does not matter.
 """
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ from ..errors import UsageError
 
 MIN_PATCH, MAX_PATCH = 16, 1024  # pixels
 MAX_ITEMS = 10**8  # crops of an epoch, whose order is kept in memory: 8 bytes each, for up to four epochs
-PREFETCH = 2  # elements between two stages of the pipeline; more only costs memory
+PREFETCH = 2  # elements between two stages of the pipeline; a larger number costs memory and gains nothing
 
 Arrays = Tuple[np.ndarray, np.ndarray]
 
 
 class TrainDataset:
-    """Random patches of a source (see `sources.py`) in batches, in an order and with changes that only `seed` decides.
+    """Batches of random patches from a source (see `sources.py`). `seed` decides their order and every random change.
 
     Args:
-        source: of `open_source`.
-        patch_size: side of the square patches, a multiple of 4 from 16 to 1024; smaller images are reflected up.
-        batch_size: of each process. A step takes batch_size * num_shards images, what is left over is dropped.
+        source: from `open_source`.
+        patch_size: side of the square patches, a multiple of 4 from 16 to 1024. Reflection enlarges smaller images.
+        batch_size: images of a step on each process. All processes together take batch_size * num_shards images. An
+            epoch drops the rest that fills no step.
         seed: not negative.
         repeat: patches that an epoch takes from each image.
-        num_shards, shard_id: number of processes and which this one is. Step by step, N processes see what one
-            process with N times the batch sees: process i its i-th part.
-        scales: an image is shrunk (area average) by one of these factors in (0, 1], drawn evenly, before it is cut.
-        augment: flip and turn by 90 degrees at random.
-        turns: turn too; without, patches keep the upright side of their photo up.
-        scale: white in the result, 1.0 or 255.0.
-        workers: threads that prepare images, at most as many as processors.
+        num_shards, shard_id: the number of processes, and the number of this one. In every step, N processes see the
+            images that one process with N times the batch size would see. Process i sees the i-th part.
+        scales: factors in (0, 1]. Each image is shrunk (area average) by a random one before the crop.
+        augment: flip the patches, and turn them by multiples of 90 degrees, at random.
+        turns: False: flip only left-right, so that the upper side of a photo stays the upper side.
+        scale: the value of white in the result, 1.0 or 255.0.
+        workers: number of threads that prepare images, at most the number of processors.
 
     Raises: UsageError naming the flag.
     """
@@ -54,16 +55,16 @@ class TrainDataset:
         self.steps_per_epoch = self.items_per_epoch // (batch_size * num_shards)
         self._num_shards, self._shard_id = num_shards, shard_id
         self._workers = max(1, min(workers, os.cpu_count() or 1))
-        self._reflected = ""  # an image that was smaller than its patch
+        self._reflected = ""  # name and size of an image that is smaller than its patch
         self._warned = False
 
     def batches(self, start_step: int, stop_step: int) -> Iterator[Arrays]:
-        """Batches of the steps from `start_step` up to, not including, `stop_step`, counted over all epochs from 0.
+        """The batches of the steps from `start_step` to `stop_step` - 1. Steps are counted from 0 over all epochs.
 
-        Yields: (hazy, clear), float32[batch_size, 3, patch_size, patch_size] in [0, scale]. Prepared ahead by a
-        mindspore.dataset pipeline, across the ends of epochs too.
+        A mindspore.dataset pipeline prepares the batches ahead, also beyond the end of an epoch.
 
-        Raises: InputError for an image that cannot be read, when its own step is reached.
+        Yields: (hazy, clear), float32[batch_size, 3, patch_size, patch_size] in [0, scale].
+        Raises: InputError at the step whose image cannot be read.
         """
         if stop_step <= start_step:
             return
@@ -80,29 +81,29 @@ class TrainDataset:
             iterator.stop()
 
     def batch(self, step: int) -> Arrays:
-        """The batch of one step without the pipeline, the same numbers."""
+        """The batch of one step, without the pipeline. The numbers are the same."""
         hazy, clear = zip(*map(self.sample, self._places_of(step)))
         return np.stack(hazy), np.stack(clear)
 
     def batch_names(self, step: int, shard_id: Optional[int] = None) -> List[str]:
-        """Names of the images in the batch of `step`, of this process or another one."""
+        """The names of the images in the batch of `step`, on this process or on process `shard_id`."""
         items = (self._locate(place, shard_id)[1] for place in self._places_of(step))
         return [self.source.names[item % len(self.source.names)] for item in items]
 
     def sample(self, place: int) -> Arrays:
-        """The patch at a place of this process's endless sequence: (hazy, clear), float32[3, patch, patch]."""
+        """The sample at a place in the endless sequence of this process: (hazy, clear), float32[3, patch, patch]."""
         epoch, item = self._locate(place)
-        rng = np.random.default_rng([self.seed, epoch, item + 1])  # item + 1: 0 is the epoch's order
+        rng = np.random.default_rng([self.seed, epoch, item + 1])  # item + 1, because 0 gives the order of the epoch
         hazy, clear = self._patch(item % len(self.source.names), rng)
         turns, flip = (int(rng.integers(kinds)) for kinds in self._orientations)
         return self._finish(hazy, turns, flip), self._finish(clear, turns, flip)
 
     def _places_of(self, step: int) -> range:
-        """Where the batch of a step lies in this process's endless sequence."""
+        """The places of a step's batch in the endless sequence of this process."""
         return range(step * self.batch_size, (step + 1) * self.batch_size)
 
     def _locate(self, place: int, shard_id: Optional[int] = None) -> Tuple[int, int]:
-        """Epoch and item, 0..items_per_epoch - 1, at a place of the sequence of this process or another one."""
+        """Epoch and item (0..items_per_epoch - 1) in the sequence of this process or process `shard_id`."""
         step, within = divmod(int(place), self.batch_size)
         epoch, step = divmod(step, self.steps_per_epoch)
         order = _epoch_order(self.seed, epoch, self.items_per_epoch)
@@ -110,7 +111,7 @@ class TrainDataset:
         return epoch, int(order[(step * self._num_shards + shard) * self.batch_size + within])
 
     def _patch(self, index: int, rng: np.random.Generator) -> Arrays:
-        """Cut (hazy, clear), uint8[patch, patch, 3], out of an image at a random place."""
+        """A random crop of an image: (hazy, clear), uint8[patch, patch, 3]."""
         images = self.source.load(index)
         height, width = images[0].shape[:2]
         fitting = [scale for scale in self.scales if round(self.patch_size / scale) <= min(height, width)] or [1.0]
@@ -141,16 +142,16 @@ class TrainDataset:
             samples = places.map(
                 lambda place: self._sample_or_note(int(place), failures), ["place"], ["hazy", "clear"],
                 num_parallel_workers=self._workers,
-                python_multiprocessing=False)  # threads share the cache of decoded images, processes would not
+                python_multiprocessing=False)  # threads share the cache of decoded images; processes cannot
             return samples.batch(self.batch_size, drop_remainder=True).create_tuple_iterator(
                 num_epochs=1, output_numpy=True)
         finally:
             ds.config.set_prefetch_size(usual)
 
     def _sample_or_note(self, place: int, failures: Dict[int, Exception]) -> Arrays:
-        """`sample`, or blank patches and a note of what went wrong.
+        """`sample`; on an error blank patches, and the error in `failures`.
 
-        Raised here it would end the pipeline at once, with batches of earlier steps still in it.
+        An exception here would end the pipeline at once and lose the batches of earlier steps that are still in it.
         """
         try:
             return self.sample(place)
@@ -167,7 +168,7 @@ class TrainDataset:
 
 
 class _Places:
-    """The numbers from `start` to `stop` - 1, as a source of mindspore.dataset."""
+    """The numbers from `start` to `stop` - 1, as an input of mindspore.dataset."""
 
     def __init__(self, start: int, stop: int) -> None:
         self._start, self._count = start, stop - start
@@ -185,7 +186,7 @@ def _epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
 
 
 def _reflect_up(image: np.ndarray, side: int) -> np.ndarray:
-    """Extend to at least side x side by reflection at the lower and right edge."""
+    """Enlarge an image to at least side x side by reflection at the lower and right edge."""
     height, width = image.shape[:2]
     return np.pad(image, ((0, max(0, side - height)), (0, max(0, side - width)), (0, 0)), mode="reflect")
 

@@ -1,7 +1,7 @@
-"""Hazy and clear photos that every installation has: scikit-image ships five in its wheel, here they get haze.
+"""Hazy and clear photos that every installation has. scikit-image's wheel contains five photos, which get haze here.
 
-The motorcycle comes with measured stereo disparity, so its haze follows the true depth. The others get the smooth
-invented depth of `haze.synthetic_depth`, which suits a first look and not a comparison of methods.
+The motorcycle has a measured stereo disparity, so its haze follows the true depth. The haze of the others follows the
+smooth invented depth of `haze.synthetic_depth`: good enough for a first look, but not for a comparison of methods.
 """
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ DEMO_HAZE = {
     "chelsea": (0.95, 0.9, 3),
     "rocket": (0.90, 1.1, 4),
 }
-# of the quartered stereo pair, from scikit-image's documentation: pixels, mm, pixels
+# camera of the stereo pair at a quarter of its size, from scikit-image's documentation, in pixels, mm, pixels
 MOTORCYCLE_CAMERA = {"focal_length": 994.978, "baseline": 193.001, "principal_offset": 31.086}
 
 DemoPair = Tuple[str, np.ndarray, np.ndarray]  # name, hazy, clear
 
 
 def demo_pairs() -> List[DemoPair]:
-    """The five demo photos as (name, hazy, clear), both uint8 RGB[h, w, 3], always the same haze (`DEMO_HAZE`).
+    """The five demo photos as (name, hazy, clear), both uint8 RGB[h, w, 3]. The haze is always the same (`DEMO_HAZE`).
 
-    Needs no download and no pooch: the files are inside scikit-image's wheel.
+    The function needs neither a download nor the package pooch: the photos are inside scikit-image's wheel.
     """
     return [_demo_pair(name, *haze) for name, haze in DEMO_HAZE.items()]
 

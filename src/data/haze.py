@@ -1,9 +1,9 @@
-"""Haze by the atmospheric scattering model, the way the RESIDE data set was made (Li et al. 2019, sec. 3).
+"""Haze by the atmospheric scattering model, as in the RESIDE data set (Li et al. 2019, sec. 3).
 
     I = J * t + A * (1 - t),    t = exp(-beta * d / max(d))
 
 I: hazy image, J: clear image, t: transmission, A: airlight, beta: scattering coefficient, d: depth.
-Numpy only.
+The module needs numpy alone.
 """
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ SYNTHETIC_GRID = 6  # random values along each side of a synthetic depth map
 
 
 def transmission(depth: np.ndarray, beta: float, max_depth: Optional[float] = None) -> np.ndarray:
-    """Share of the light that reaches the camera, in (0, 1], float32[h, w].
+    """The share of the light that reaches the camera, in (0, 1], float32[h, w].
 
     Args:
-        depth: [h, w], any unit, not negative: only its ratio to the maximum counts.
-        beta: haze density; exp(-beta) of the light of the farthest point arrives.
-        max_depth: maximum over the whole map where `depth` is a crop of it; None: the maximum of `depth`.
+        depth: [h, w], not negative, in any unit: only the ratio to the maximum counts.
+        beta: haze density. exp(-beta) of the light arrives from the farthest point.
+        max_depth: the maximum of the whole map, if `depth` is a crop of the map. None: the maximum of `depth`.
 
     Raises: ValueError if the maximum is not a positive number.
     """
     farthest = float(depth.max() if max_depth is None else max_depth)
     if not 0 < farthest < np.inf:
         raise ValueError(f"the largest depth must be a positive number, found {farthest}")
-    if depth.dtype == np.uint8:  # 256 exponentials instead of one a pixel
+    if depth.dtype == np.uint8:  # 256 exponentials instead of one for each pixel
         return np.exp(np.arange(256, dtype=np.float32) * np.float32(-beta / farthest))[depth]
     return np.exp(depth.astype(np.float32) * np.float32(-beta / farthest))
 
 
 def add_haze(clear: np.ndarray, transmission_map: np.ndarray, airlight: float) -> np.ndarray:
-    """Hazy image [h, w, 3]: float32 in [0, 1] of a float image, uint8 (rounded) of a uint8 one.
+    """The hazy image, [h, w, 3]: float32 in [0, 1] for a float image, rounded uint8 for a uint8 image.
 
     Args:
         clear: float[h, w, 3] in [0, 1], or uint8.
-        transmission_map: [h, w] in [0, 1], of `transmission`.
+        transmission_map: [h, w] in [0, 1], from `transmission`.
         airlight: brightness of the haze in [0, 1], the same in R, G and B.
     """
     in_bytes = clear.dtype == np.uint8
@@ -59,14 +59,14 @@ def add_haze(clear: np.ndarray, transmission_map: np.ndarray, airlight: float) -
 def sample_haze(
     rng: np.random.Generator, airlight: Range = ITS_AIRLIGHT, beta: Range = ITS_BETA
 ) -> Tuple[float, float]:
-    """Draw (A, beta), each uniform in its range: ITS's by default."""
+    """Draw A and beta, each uniformly from its range. The default ranges are those of RESIDE's ITS."""
     return float(rng.uniform(*airlight)), float(rng.uniform(*beta))
 
 
 def mirror_and_crop(image: np.ndarray, border: int = RESIDE_BORDER) -> np.ndarray:
-    """An NYU photo or depth map, [h, w, ...], as RESIDE shows it: mirrored left-right, `border` px cut off each side.
+    """An NYU photo or depth map, [h, w, ...], as in RESIDE: mirrored left-right, without a border of `border` px.
 
-    Haze has to be computed from the maximum depth before the cut. Returns a view.
+    The haze depends on the maximum depth of the map before this cut. Returns: a view.
     """
     height, width = image.shape[:2]
     if min(height, width) <= 2 * border:
@@ -77,22 +77,22 @@ def mirror_and_crop(image: np.ndarray, border: int = RESIDE_BORDER) -> np.ndarra
 def synthetic_depth(
     height: int, width: int, rng: np.random.Generator, window: Optional[Tuple[int, int, int, int]] = None
 ) -> np.ndarray:
-    """An invented smooth depth map for a photo that has none, float32 in [0.1, 1] to be used with max_depth 1.
+    """An invented smooth depth map for a photo without depth: float32 in [0.1, 1], for `max_depth` 1.
 
-    It knows nothing of the photo: a slope that is farther at the top, as ground is, of random strength, plus slow
-    random hills (a cubic B-spline over a 6x6 grid). Objects do not stand out from what is behind them, so it teaches
-    a network less than measured depth does.
+    The map does not depend on the photo. It is the sum of a slope of random strength, farther at the top as the ground
+    is, and of smooth random hills (a cubic B-spline over a 6x6 grid). Objects do not stand out from their background,
+    so a network learns less from this depth than from measured depth.
 
     Args:
-        rng: moves on by the same draws for every size and window.
+        rng: random generator. The number of draws is the same for every size and window.
         window: (top, left, height, width) of the part to compute; None: the whole map.
 
     Returns: [height, width], or [height, width] of the window.
     """
-    hills = rng.normal(size=(SYNTHETIC_GRID + 2, SYNTHETIC_GRID + 2))  # one more value beyond each side for the spline
+    hills = rng.normal(size=(SYNTHETIC_GRID + 2, SYNTHETIC_GRID + 2))  # the spline needs one more value on each side
     slope, nearest = rng.uniform(0.5, 3.0), rng.uniform(0.1, 0.5)
     grid = hills + slope * np.linspace(1, -1, SYNTHETIC_GRID + 2)[:, None]
-    preview = _spline_weights(32, 0, 32)  # the spline stays inside its grid: stretch by what a small map reaches
+    preview = _spline_weights(32, 0, 32)  # the spline does not reach its grid values: a small map gives the range
     reached = preview @ grid @ preview.T
     grid = nearest + (1 - nearest) * (grid - reached.min()) / (reached.max() - reached.min())
     top, left, rows, columns = window or (0, 0, height, width)
@@ -101,7 +101,7 @@ def synthetic_depth(
 
 
 def _spline_weights(side: int, first: int, count: int) -> np.ndarray:
-    """Weights[count, grid] of the uniform cubic B-spline at the pixels first, first + 1, ... of a side."""
+    """Weights[count, grid] of the uniform cubic B-spline at `count` pixels of a side, from pixel `first` on."""
     position = 1 + (np.arange(first, first + count) + 0.5) / side * (SYNTHETIC_GRID - 1)
     distance = np.abs(position[:, None] - np.arange(SYNTHETIC_GRID + 2))
     return np.where(distance < 1, 2 / 3 - distance**2 + distance**3 / 2, np.maximum(2 - distance, 0) ** 3 / 6)
@@ -110,18 +110,18 @@ def _spline_weights(side: int, first: int, count: int) -> np.ndarray:
 def disparity_to_depth(
     disparity: np.ndarray, focal_length: float, baseline: float, principal_offset: float = 0.0
 ) -> np.ndarray:
-    """Depth of a rectified stereo pair, float32[h, w] in the unit of `baseline`.
+    """The depth of a rectified stereo pair, float32[h, w] in the unit of `baseline`.
 
-    Pixels without disparity (NaN, inf) are hidden from the other camera; they get the farther of the nearest known
-    depths to their left and right, since what hides them is in front.
+    A pixel without disparity (NaN, inf) is hidden from the other camera by something nearer. It gets the farther one
+    of the nearest known depths to its left and right.
 
     Args:
         disparity: [h, w], pixels.
         focal_length: pixels.
-        baseline: distance of the cameras.
-        principal_offset: difference of the two principal points in x, pixels ("doffs" of the Middlebury sets).
+        baseline: distance between the cameras.
+        principal_offset: difference in x between the principal points, pixels ("doffs" in the Middlebury sets).
 
-    Raises: ValueError if a row has no known disparity at all.
+    Raises: ValueError if a row has no known disparity.
     """
     known = np.isfinite(disparity)
     if not known.any(axis=1).all():

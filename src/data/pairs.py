@@ -1,4 +1,4 @@
-"""Which clear image belongs to which hazy one, by the file names of the public dehazing sets.
+"""Finds the clear image of each hazy image by the file names of the public dehazing sets.
 
 | layout         | hazy                                    | clear                         |
 |----------------|-----------------------------------------|-------------------------------|
@@ -8,8 +8,8 @@
 | OHAZE, IHAZE   | 01_outdoor_hazy.jpg, 01_indoor_hazy.jpg | 01_outdoor_GT.jpg, 01_indoor_GT.jpg |
 | Pairs          | any name                                | the same name                 |
 
-Hazy images lie in a folder `hazy` or `haze`, clear ones in `GT`, `gt` or `clear`; letter case and the image format do
-not matter. NH-HAZE comes with both kinds in one folder: that is found too.
+The folder of the hazy images is `hazy` or `haze`. The folder of the clear images is `GT`, `gt` or `clear`. Letter case
+and image format do not matter. Both kinds may also lie in one folder, as in NH-HAZE.
 """
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from ..files import PathLike
 from .haze import RESIDE_BORDER
 from .images import list_images, read_image
 
-NTIRE_LAYOUTS = ("Dense", "NHHaze", "OHAZE", "IHAZE")  # names that end in _hazy and _GT
+NTIRE_LAYOUTS = ("Dense", "NHHaze", "OHAZE", "IHAZE")  # file names end in _hazy and _GT
 PAIR_LAYOUTS = ("RESIDE",) + NTIRE_LAYOUTS + ("Pairs",)
 
 
 class Pair(NamedTuple):
-    """A hazy image and its ground truth; `name` is the hazy file's, without suffix, unique within a set."""
+    """A hazy image and its ground truth. `name` is the hazy file's name without suffix, unique within a set."""
 
     name: str
     hazy: Path
@@ -36,12 +36,13 @@ class Pair(NamedTuple):
 
 
 def find_pairs(dir_data: PathLike, layout: str, train: bool = False) -> Tuple[List[Pair], List[Path]]:
-    """The pairs of a data set by name, and the hazy images that have no ground truth.
+    """The pairs of a data set in the order of their names, and the hazy images without ground truth.
 
-    Searches `dir_data`/`layout`/train (training only), `dir_data`/`layout`, `dir_data`: the first that exists.
+    The set lies in the first of these folders that exists: `dir_data`/`layout`/train (for training only),
+    `dir_data`/`layout`, `dir_data`.
 
-    Raises: InputError if a folder is missing, unreadable or without images, if two hazy images share a name, and for
-    training if any hazy image has no ground truth. UsageError if `layout` is unknown.
+    Raises: InputError if a folder is missing, unreadable or without images, or if two hazy images share a name. For
+    training also if a hazy image has no ground truth. UsageError if `layout` is unknown.
     """
     if layout not in PAIR_LAYOUTS:
         raise UsageError(f"unknown data layout {layout}: choose from {', '.join(PAIR_LAYOUTS)}")
@@ -65,15 +66,15 @@ def find_pairs(dir_data: PathLike, layout: str, train: bool = False) -> Tuple[Li
 
 
 def load_pair(pair: Pair) -> Tuple[np.ndarray, np.ndarray]:
-    """Read (hazy, clear), both uint8 RGB[h, w, 3]; a clear image 10 px larger on each side is cropped, as in SOTS.
+    """Read (hazy, clear), both uint8 RGB[h, w, 3]. A clear image 10 px larger on each side (SOTS) is cropped.
 
-    Raises: InputError if a file cannot be read or the sizes differ in another way.
+    Raises: InputError if a file cannot be read, or if the sizes differ in another way.
     """
     return match_sizes(pair, read_image(pair.hazy), read_image(pair.clear))
 
 
 def match_sizes(pair: Pair, hazy: np.ndarray, clear: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """The images of `pair` with the clear one cropped to the hazy one, see `load_pair`."""
+    """The two images of `pair`, with the clear image cropped to the size of the hazy one, see `load_pair`."""
     if hazy.shape == clear.shape:
         return hazy, clear
     height, width = hazy.shape[:2]
@@ -84,7 +85,7 @@ def match_sizes(pair: Pair, hazy: np.ndarray, clear: np.ndarray) -> Tuple[np.nda
 
 
 def data_folder(dir_data: PathLike, layout: str, train: bool) -> Path:
-    """Where the images of `layout` lie, see `find_pairs`. Raises: InputError if `dir_data` is not a folder."""
+    """The folder of the images of `layout`, see `find_pairs`. Raises: InputError if `dir_data` is not a folder."""
     root = Path(dir_data)
     if not root.is_dir():
         raise InputError(f"--dir_data {root}: no such folder")
@@ -93,7 +94,7 @@ def data_folder(dir_data: PathLike, layout: str, train: bool) -> Path:
 
 
 def images_in(folder: Path, recursive: bool = False) -> List[Path]:
-    """As `images.list_images`, with an InputError for folders that may not be read too."""
+    """As `images.list_images`; raises InputError also for a folder that the user may not read."""
     try:
         return list_images(folder, recursive)
     except OSError as error:
@@ -101,7 +102,7 @@ def images_in(folder: Path, recursive: bool = False) -> List[Path]:
 
 
 def subfolder(folder: Path, names: Sequence[str]) -> Path:
-    """The folder inside `folder` with one of `names` (lower case; letter case of the folder does not matter).
+    """The folder inside `folder` with one of `names`. The names are in lower case; the case of the folder is ignored.
 
     Raises: InputError if there is none.
     """
@@ -127,7 +128,7 @@ def _hazy_and_clear(folder: Path, layout: str) -> Tuple[List[Path], List[Path]]:
 
 
 def _truth(hazy: Path, layout: str, truths: Dict[str, List[Path]]) -> Optional[Path]:
-    """The ground truth of `hazy`, or None; of several formats that of the hazy image."""
+    """The ground truth of `hazy`, or None. Among several formats, the format of the hazy image is preferred."""
     for stem in _truth_stems(hazy.stem.lower(), layout):
         if stem in truths:
             return min(truths[stem], key=lambda path: path.suffix.lower() != hazy.suffix.lower())
@@ -135,7 +136,7 @@ def _truth(hazy: Path, layout: str, truths: Dict[str, List[Path]]) -> Optional[P
 
 
 def _truth_stems(stem: str, layout: str) -> List[str]:
-    """Names that the ground truth of a hazy image may have, the best first, lower case, without suffix."""
+    """The names that the ground truth of a hazy image may have, best first, in lower case, without suffix."""
     if layout == "Pairs":
         return [stem]
     if layout in NTIRE_LAYOUTS:
@@ -152,7 +153,7 @@ def _by_stem(paths: List[Path]) -> Dict[str, List[Path]]:
 
 
 def _refuse_equal_names(pairs: List[Pair]) -> None:
-    """Restored images are saved by name: two of one name would overwrite each other."""
+    """Raises: InputError if two pairs have one name. One restored image would then overwrite the other."""
     seen: Dict[str, Pair] = {}
     for pair in pairs:
         other = seen.setdefault(pair.name, pair)

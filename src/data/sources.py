@@ -1,11 +1,11 @@
-"""Where training images come from: pairs on disk, photos with depth, photos alone.
+"""The sources of training images: pairs on disk, photos with depth, photos without depth.
 
-Each source has `names`, and
+A source has the attribute `names` and two methods:
 
-    load(index)                  -> its images, uncut, the first of them [h, w, 3]
+    load(index)                  -> the whole images of one item; the first is [h, w, 3]
     crop(images, window, rng)    -> (hazy, clear), uint8 RGB of the window (top, left, height, width)
 
-so that only the part that is trained on is hazed. Sources may be used from several threads.
+Only the part of a photo that is trained on is hazed. Several threads may use a source.
 """
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Images = Tuple[np.ndarray, ...]
 
 
 class ImageCache:
-    """Decoded images, kept until `megabytes` are full; what comes later is decoded each time."""
+    """Keeps decoded images until they fill `megabytes`. Later images are decoded each time."""
 
     def __init__(self, megabytes: float) -> None:
         self._free = megabytes * 2**20
@@ -46,7 +46,7 @@ class ImageCache:
         self._lock = threading.Lock()
 
     def get(self, path: Path, read: Callable[[Path], np.ndarray]) -> np.ndarray:
-        """The image of `path`, read by `read` unless kept. Not to be written to."""
+        """The image of `path`, from the cache or from `read`. The caller must not change the image."""
         image = self._kept.get(path)
         if image is None:
             image = read(path)
@@ -58,7 +58,7 @@ class ImageCache:
 
 
 class PairSource:
-    """Hazy and clear images on disk, of `pairs.find_pairs`."""
+    """Hazy and clear images on disk, as `pairs.find_pairs` finds them."""
 
     def __init__(self, pairs: Sequence[Pair], cache_mb: float = 2048) -> None:
         self.pairs = list(pairs)
@@ -75,12 +75,12 @@ class PairSource:
 
 
 class DepthSource:
-    """Clear photos with depth maps, hazed by RESIDE's recipe with A and beta drawn anew each time.
+    """Clear photos with depth maps. RESIDE's recipe makes the haze, with A and beta drawn anew for each crop.
 
     Args:
-        scenes: (photo, depth map) files; depth in any unit, 8 or 16 bit, larger is farther.
-        airlight_range, beta_range: to draw from; ITS's by default.
-        nyu_frame: mirror and cut 10 px off each side, as RESIDE did with its NYU photos (they have a white frame).
+        scenes: (photo, depth map) files. The depth has any unit and 8 or 16 bits; larger is farther.
+        airlight_range, beta_range: ranges of A and beta; the defaults are those of RESIDE's ITS.
+        nyu_frame: mirror the photos and cut 10 px off each side, as in RESIDE. NYU photos have a white frame.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class DepthSource:
         if clear.shape[:2] != depth.shape:
             raise InputError(f"{depth_file}: depth map of {depth.shape[1]}x{depth.shape[0]} px for the photo "
                              f"{photo.name} of {clear.shape[1]}x{clear.shape[0]} px")
-        farthest = depth.max()  # of the whole map, as in RESIDE
+        farthest = depth.max()  # before the cut, as in RESIDE
         if self._nyu_frame:
             if min(depth.shape) <= 2 * RESIDE_BORDER:
                 raise InputError(f"{photo}: nothing is left of it without its border of {RESIDE_BORDER} px")
@@ -112,14 +112,14 @@ class DepthSource:
 
     @staticmethod
     def haze(images: Images, window: Window, airlight: float, beta: float) -> Images:
-        """As `crop`, with the haze given."""
+        """As `crop`, with given haze."""
         clear, depth, farthest = images
         clear = _cut(clear, window)
         return add_haze(clear, transmission(_cut(depth, window), beta, farthest), airlight), clear
 
 
 class PhotoSource:
-    """Clear photos without depth, hazed over an invented smooth depth map (see `haze.synthetic_depth`)."""
+    """Clear photos without depth. The haze follows an invented smooth depth map (see `haze.synthetic_depth`)."""
 
     def __init__(
         self, photos: Sequence[Path], airlight_range: Range = ITS_AIRLIGHT, beta_range: Range = ITS_BETA,
@@ -139,7 +139,7 @@ class PhotoSource:
 
     @staticmethod
     def haze(images: Images, window: Window, airlight: float, beta: float, rng: np.random.Generator) -> Images:
-        """As `crop`, with the haze given; the depth is drawn from `rng`."""
+        """As `crop`, with given haze. `rng` decides the depth."""
         depth = synthetic_depth(*images[0].shape[:2], rng, window)
         clear = _cut(images[0], window)
         return add_haze(clear, transmission(depth, beta, max_depth=1.0), airlight), clear
@@ -149,14 +149,14 @@ def open_source(
     dir_data: PathLike, layout: str, cache_mb: float = 2048, airlight_range: Range = ITS_AIRLIGHT,
     beta_range: Range = ITS_BETA, nyu_frame: bool = True, depth_first: int = 0, depth_last: int = -1,
 ) -> Union[PairSource, DepthSource, PhotoSource]:
-    """The training images of `dir_data` in one of `TRAIN_LAYOUTS`.
+    """The training images in `dir_data`, in one of `TRAIN_LAYOUTS`.
 
     Args:
-        cache_mb: memory for decoded images in MiB, of each process.
-        airlight_range, beta_range: of A and beta for `Depth` and `Photos`.
+        cache_mb: memory for decoded images in MiB, on each process.
+        airlight_range, beta_range: ranges of A and beta for `Depth` and `Photos`.
         nyu_frame, depth_first, depth_last: for `Depth`, see `DepthSource` and `find_scenes`.
 
-    Raises: InputError if there is nothing (complete) to train on, UsageError naming the flag for bad settings.
+    Raises: InputError if the images are missing or incomplete. UsageError naming the flag for a bad setting.
     """
     if layout == "Depth":
         scenes = find_scenes(dir_data, depth_first, depth_last)
@@ -170,7 +170,7 @@ def open_source(
 
 
 def whole_pair(source: Union[PairSource, DepthSource, PhotoSource], index: int, seed: int = 0) -> Images:
-    """One whole (hazy, clear) of a source, uint8[h, w, 3], for validation: (seed, index) alone decides the haze."""
+    """One whole pair of a source for validation: (hazy, clear), uint8[h, w, 3]. (seed, index) decides the haze."""
     images = source.load(index)
     return source.crop(images, (0, 0) + images[0].shape[:2], np.random.default_rng([seed, index]))
 
@@ -179,10 +179,10 @@ def find_scenes(dir_data: PathLike, first: int = 0, last: int = -1) -> List[Tupl
     """Photos `images/K.jpg` (or `clear/`) with their depth `depths/K.png` (or `depth/`), in the order of K.
 
     Args:
-        first, last: keep the photos numbered from `first` to `last`, both included; a last of -1 is no limit. With
-            the defaults photos need not have numbers for names.
+        first, last: keep the photos with the numbers `first` to `last`, both included. `last` -1 is no limit. With
+            the defaults, the names of the photos need not be numbers.
 
-    Raises: InputError if a photo has no depth map or no photo is left.
+    Raises: InputError if a photo has no depth map, or if no photo is left.
     """
     folder = data_folder(dir_data, "Depth", train=True)
     depths = {path.stem: path for path in images_in(subfolder(folder, ("depths", "depth")))}
@@ -200,9 +200,9 @@ def find_scenes(dir_data: PathLike, first: int = 0, last: int = -1) -> List[Tupl
 
 
 def read_depth(path: Path) -> np.ndarray:
-    """Read a depth map as stored, [h, w] of 8, 16 or 32 bits (colour images: their brightness).
+    """Read a depth map, [h, w] of 8, 16 or 32 bits as stored. The depth of a colour image is its brightness.
 
-    Raises: InputError if it cannot be read or holds no positive depth.
+    Raises: InputError if the file cannot be read or holds no positive depth.
     """
     try:
         with Image.open(path) as opened:
@@ -216,7 +216,7 @@ def read_depth(path: Path) -> np.ndarray:
 
 
 def check_haze_ranges(airlight_range: Range, beta_range: Range) -> Tuple[Range, Range]:
-    """The two ranges, if they are ranges. Raises: UsageError naming --airlight_range or --beta_range."""
+    """The two ranges as tuples. Raises: UsageError naming --airlight_range or --beta_range if it is no range."""
     for flag, values, most in (("airlight_range", airlight_range, 1.0), ("beta_range", beta_range, 100.0)):
         if len(values) != 2 or not 0 <= values[0] <= values[1] <= most:
             raise UsageError(f"--{flag} {' '.join(map(str, values))}: must be two rising numbers from 0 to {most:g}")

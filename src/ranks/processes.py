@@ -28,7 +28,8 @@ class RankProcesses:
 
     Args:
         command, environment: of msrun.
-        logs: folder of the log files. msrun writes worker_RANK.log and scheduler.log; msrun_NODE.log gets its own output.
+        logs: folder of the log files. msrun writes worker_RANK.log and scheduler.log there. msrun_NODE.log gets the
+            output of msrun itself.
         ranks: numbers of the ranks on this host.
         node_rank: number of this host.
     """
