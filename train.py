@@ -1,4 +1,4 @@
-"""Train AECR-Net: L1 + contrastive regularization, as train_wcl.py of the model zoo, resumable at any step.
+"""Train AECR-Net with L1 and the contrastive regularization. A run can be resumed at any step.
 
 `python train.py --help` lists the options. The code is src/commands/train.py.
 """

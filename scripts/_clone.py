@@ -1,4 +1,4 @@
-"""`import _clone` lets `python scripts/x.py` import src/ from a clone in which nothing is installed."""
+"""After `import _clone`, `python scripts/x.py` can import src/ in a clone without an installation."""
 import sys
 from pathlib import Path
 

@@ -1,11 +1,11 @@
-"""Time and peak memory of every part, each beside a floor measured in the same run.
+"""Measure time and peak memory of every part, and a floor for each part in the same run.
 
     python scripts/benchmark.py
     python scripts/benchmark.py --cases network step --repeats 7 --json benchmark.json
 
-Each case runs in two processes of its own: one takes turns between ours and the floor and gives the medians, the other
-runs ours alone for its peak memory above that of a process that has MindSpore imported. Nothing else should run on the
-machine meanwhile. benchmark_cases.py says what the cases and floors are.
+Each case runs in two processes. The first runs our code and the floor in turns, and gives the medians. The second runs
+our code alone and gives its peak memory, minus that of a process that has imported MindSpore. No other program should
+run at the same time. benchmark_cases.py defines the cases and the floors.
 """
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def main(argv: Optional[List[str]] = None) -> None:
 
 
 def machine(threads: int) -> Dict[str, Any]:
-    """What the figures depend on."""
+    """The properties of the machine that decide the figures."""
     from importlib.metadata import version
 
     model = [text.split(":")[1].strip() for text in Path("/proc/cpuinfo").read_text().splitlines()
@@ -65,7 +65,7 @@ def machine(threads: int) -> Dict[str, Any]:
 
 
 def measure(case: str, options: argparse.Namespace) -> Dict[str, Any]:
-    """Seconds (medians) and megabytes of one case."""
+    """The medians in seconds and the peak memory in megabytes of one case."""
     row = run_child(case, "times", options)
     if row.pop("has_memory"):
         row.update(run_child(case, "memory", options))
@@ -75,7 +75,7 @@ def measure(case: str, options: argparse.Namespace) -> Dict[str, Any]:
 
 
 def run_child(case: str, what: str, options: argparse.Namespace) -> Dict[str, Any]:
-    """Figures that benchmark_cases.py prints in a process of its own. Raises: InputError if it fails."""
+    """Run benchmark_cases.py as a process. Returns: the figures that it prints. Raises: InputError if it fails."""
     cores = sorted(os.sched_getaffinity(0))[:options.threads]
     child = subprocess.run(
         [sys.executable, str(ROOT / "scripts/benchmark_cases.py"), case, what, str(options.repeats)],

@@ -1,10 +1,11 @@
-"""Time of a training step (L1 alone) and of the all-reduce of its gradients, each rank on a processor core of its own.
+"""Measure a training step (L1 alone) and the all-reduce of its gradients. Each rank has its own processor core.
 
     python -m src.launch --workers 1 scripts/benchmark_allreduce.py --arch paper --patch_size 64 --batch_size 4
     python -m src.launch --workers 2 scripts/benchmark_allreduce.py --arch paper --patch_size 64 --batch_size 4
 
-Prints median and fastest of 10 runs on rank 0, all ranks at work: of the step that averages gradients, of the same step
-without that, and of the all-reduce by itself. The flags are those of train.py; the images are random.
+Prints the median and the fastest of 10 runs on rank 0 while all ranks work, for three things: the step that averages
+gradients, the same step without averaging, and the all-reduce alone. The flags are those of train.py. The images are
+random.
 """
 from __future__ import annotations
 
@@ -47,7 +48,7 @@ def main() -> None:
 
 
 def step(options: SimpleNamespace, ranks) -> Callable[[], None]:
-    """A training step of this rank's own random batch."""
+    """A training step on a random batch of this rank."""
     from mindspore import Tensor, float32
 
     from src.aecrnet import VALUE_RANGE
@@ -60,7 +61,7 @@ def step(options: SimpleNamespace, ranks) -> Callable[[], None]:
 
 
 class AllReduce:
-    """The reduction by itself, compiled."""
+    """The compiled reduction alone."""
 
     def __init__(self, reducer, gradients):
         import mindspore

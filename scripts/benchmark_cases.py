@@ -1,4 +1,4 @@
-"""What scripts/benchmark.py measures: for each case what we do and a floor that does not depend on our code."""
+"""The cases of scripts/benchmark.py. Each has our code and a floor that does not depend on our code."""
 from __future__ import annotations
 
 import contextlib
@@ -35,8 +35,8 @@ Call = Callable[[], Any]
 
 
 class Case(NamedTuple):
-    """`goal` bounds ours / floor, or ours in seconds where there is no floor. A call that returns a float has timed
-    itself."""
+    """`goal` is a bound of ours / floor, or of ours in seconds if there is no floor. A call may return its own time
+    as a float."""
 
     ours: Call
     floor: Optional[Call]
@@ -44,11 +44,11 @@ class Case(NamedTuple):
     goal: Optional[float] = None
     peak_goal_mb: Optional[float] = None
     notes: Callable[[], List[str]] = lambda: []
-    has_memory: bool = True  # whether the memory of this process says something about ours
+    has_memory: bool = True  # whether the memory of this process is that of our code
 
 
 def run(name: str, what: str, repeats: str) -> None:
-    """Print the figures of one case as JSON: `what` is "times" or "memory"."""
+    """Print the figures of one case as JSON. `what` is "times" or "memory"."""
     mindspore.set_seed(1)
     Tensor(np.zeros(1, np.float32)).asnumpy()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()), \
@@ -67,7 +67,7 @@ def run(name: str, what: str, repeats: str) -> None:
 
 
 def _medians(case, repeats):
-    """Seconds of ours and of the floor, in turns after one call each to warm up."""
+    """Median seconds of ours and of the floor. They run in turns, after one call each to warm up."""
     calls = [call for call in (case.ours, case.floor) if call]
     times = [[_seconds(call) for call in calls] for _ in range(repeats + 1)][1:]
     medians = [statistics.median(column) for column in zip(*times)]
@@ -81,7 +81,7 @@ def _seconds(call):
 
 
 def _status(key):
-    """A line of /proc/self/status in MB."""
+    """The value of a line of /proc/self/status, in MB."""
     return next(int(text.split()[1]) for text in open("/proc/self/status") if text.startswith(key)) / 1024
 
 
@@ -134,7 +134,7 @@ def _wide_conv(folder):
 
 
 class BareConvolutions(nn.Cell):
-    """The network's convolutions one after another, the deformable ones plain, and nothing between them."""
+    """The convolutions of the network in sequence, with nothing between them. Deformable ones are plain ones here."""
 
     def __init__(self):
         super().__init__()
@@ -269,7 +269,7 @@ def _loader(folder):
 
 
 def _modes(folder):
-    """First and later calls in PyNative mode and as a graph: what src/network_runner.py decides by."""
+    """First and later calls in PyNative mode and as a graph. src/network_runner.py decides by these figures."""
     rows = []
     for size in ((64, 64), (240, 320), (480, 640)):
         net, x = Dehaze("gitee").set_train(False), ops.sigmoid(_random(1, 3, *size)) * 255.0
@@ -282,7 +282,7 @@ def _modes(folder):
 
 
 def _cpp(folder):
-    """The C++ program on three photos, each time a process of its own; its clock starts when its model is loaded."""
+    """The C++ program on three photos. Each call starts a process, whose clock starts when the model is loaded."""
     from src.inference import Dehazer
 
     _write_photos(folder, 3, (480, 640))

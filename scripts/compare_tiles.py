@@ -1,10 +1,10 @@
-"""How far a tiled result is from the whole image's: the network's channel attention averages over what it sees.
+"""Compare tiled results with those of the whole image. The network's channel attention averages over what it sees.
 
     python scripts/compare_tiles.py
     python scripts/compare_tiles.py photos/*.jpg --tiles 256 512 --overlaps 32 64
 
-Prints the PSNR between the two results (not against ground truth) and the largest difference of a value. Without
-photos: the demo photos. Needs the memory of the whole image.
+Prints the PSNR between the two results (not against ground truth) and the largest difference of a value. The default
+photos are the demo photos. The script needs the memory for the whole image.
 """
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def main(argv: Optional[List[str]] = None) -> None:
 
 
 def photos(paths: List[str]) -> Iterator[Tuple[str, np.ndarray]]:
-    """Name and uint8 RGB[h, w, 3] of each photo, or of the demo photos."""
+    """Name and pixels (uint8 RGB[h, w, 3]) of each photo, or of the demo photos if `paths` is empty."""
     if paths:
         yield from ((path, read_image(path)) for path in paths)
         return

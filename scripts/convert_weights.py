@@ -1,14 +1,14 @@
-"""Weights from PyTorch to MindSpore, and back.
+"""Convert weights from PyTorch to MindSpore, and back.
 
     python scripts/convert_weights.py aecrnet official.pk aecrnet.ckpt
     python scripts/convert_weights.py vgg19 vgg19-dcbb9e9d.pth vgg19.ckpt
     python scripts/convert_weights.py --to torch aecrnet.ckpt out.pth
 
-aecrnet: the authors' training checkpoint or a state dict of their network; the result is a checkpoint of arch paper for
-eval.py, infer.py, export.py and `train.py --arch paper --ckpt_path`. vgg19: torchvision's, for `train.py --vgg_ckpt`;
-the model zoo's vgg19_ImageNet.ckpt needs no conversion. --to torch: a checkpoint of arch paper to a plain state dict
-with the authors' names. PyTorch files are read and written with torch (pip install -r requirements-convert.txt),
-.safetensors files without it. Every parameter must be there, and none may be left over.
+aecrnet reads the authors' training checkpoint, or a state dict of their network. It writes a checkpoint of arch paper
+for eval.py, infer.py, export.py and `train.py --arch paper --ckpt_path`. vgg19 reads torchvision's weights and writes a
+file for `train.py --vgg_ckpt`; the model zoo's vgg19_ImageNet.ckpt needs no conversion. --to torch reads a checkpoint
+of arch paper and writes a plain state dict with the authors' names. PyTorch files need torch
+(pip install -r requirements-convert.txt), .safetensors files do not. A file must hold every parameter and no other.
 """
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def parse(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
 
 
 def aecrnet_from_torch(source: Path, target: Path) -> None:
-    """Write the authors' weights as a checkpoint of arch paper that describes itself."""
+    """Write the authors' weights as a checkpoint of arch paper with its description."""
     net = Dehaze("paper")
     weights = aecrnet_names(read_state(source))
     check(weights, _shapes(net), source, "the authors' AECR-Net")

@@ -2,8 +2,8 @@
 
     python scripts/demo.py --output_dir output/demo
 
-Writes NAME.png (hazy, dehazed and clear side by side), overview.jpg (all of them, small) and report.html, and prints
-PSNR and SSIM before and after.
+Writes NAME.png (hazy, dehazed and clear side by side), overview.jpg (all photos, small) and report.html. Prints PSNR
+and SSIM before and after dehazing.
 """
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _line(name, scores) -> str:
 
 
 def _overview(triples) -> np.ndarray:
-    """The photos side by side at one height: hazy, dehazed and clear below one another."""
+    """One picture of all photos. A column shows hazy, dehazed and clear; all photos have one height."""
     from PIL import Image
 
     columns = []

@@ -1,5 +1,5 @@
-# Sourced by run_tests.sh: installs Debian packages where that can be done without asking.
-#     install_packages FILE...        each file lists one package a line
+# run_tests.sh sources this file. It installs Debian packages if that needs no password.
+#     install_packages FILE...        a file lists one package on each line
 
 install_packages() {
     local package missing=() log run=()
@@ -9,7 +9,7 @@ install_packages() {
     done
     [ ${#missing[@]} -eq 0 ] && return
     if [ "$(id -u)" != 0 ]; then
-        command -v sudo >/dev/null && sudo -n true 2>/dev/null || return 0  # the tests say what they miss
+        command -v sudo >/dev/null && sudo -n true 2>/dev/null || return 0  # the tests name what is missing
         run=(sudo -n)
     fi
     echo "installing ${missing[*]}"

@@ -1,12 +1,13 @@
-"""Make a hazy training or test set from clear photos, with depth maps or without.
+"""Make a hazy training or test set from clear photos, with or without depth maps.
 
     python scripts/make_dataset.py --dir_data NYU --depth_last 1348 --output_dir its
     python scripts/make_dataset.py --dir_data NYU --depth_first 1399 --output_dir sots --layout SOTS
     python scripts/make_dataset.py --dir_data PHOTOS --data Photos --output_dir mine --levels 3
 
-ITS (training): hazy/ID_LEVEL_A.png with A and beta drawn for each, clear/ID.png. SOTS (test): hazy/ID_LEVEL.png with
-A = 1 and beta = 0.6, 0.7, ... 1.5 for levels 1 to 10, gt/ID.png. Both are read by `--data_train` and `--data_test
-RESIDE`. haze.csv lists what each image was made from. The same seed makes the same files, whichever photos are chosen.
+ITS, for training: clear/ID.png and hazy/ID_LEVEL_A.png, with random A and beta for each image. SOTS, for tests:
+gt/ID.png and hazy/ID_LEVEL.png, with A = 1 and beta = 0.6, 0.7, ... 1.5 for the levels 1 to 10. `--data_train RESIDE`
+and `--data_test RESIDE` read both. haze.csv lists the origin of each image. One seed always makes the same image from a
+photo, whichever other photos are chosen.
 """
 from __future__ import annotations
 
@@ -75,7 +76,7 @@ def main() -> None:
 
 
 def make_folders(options: argparse.Namespace) -> Path:
-    """Create hazy/ and clear/ or gt/; refuse to mix two sets."""
+    """Create hazy/, and clear/ or gt/. Raises: InputError if a folder already holds files."""
     output = make_output_folder(options.output_dir, "--output_dir")
     for name in ("hazy", CLEAR_FOLDER[options.layout]):
         folder = make_output_folder(output / name, "--output_dir")
@@ -85,14 +86,14 @@ def make_folders(options: argparse.Namespace) -> Path:
 
 
 def photo_ids(names: List[str], offset: int) -> List[int]:
-    """IDs as in RESIDE: the photo's number plus `offset`; 1, 2, ... where not all names are numbers."""
+    """IDs as in RESIDE: the number of the photo plus `offset`. If a name is no number, the IDs are 1, 2, ..."""
     if all(name.isdecimal() for name in names):
         return [int(name) + offset for name in names]
     return list(range(1, len(names) + 1))
 
 
 def write_scene(source, index: int, number: int, options: argparse.Namespace, output: Path, bar: tqdm) -> List[Tuple]:
-    """Write one clear image and its hazy versions. Returns: their rows of haze.csv."""
+    """Write one clear image and its hazy versions. Returns: the rows of the hazy images in haze.csv."""
     images = source.load(index)
     window = (0, 0) + images[0].shape[:2]
     clear_name, rows = f"{number}.png", []

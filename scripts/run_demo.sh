@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From a fresh clone to cleared photos: installs into .venv, hazes the photos that scikit-image ships,
-# dehazes them with the shipped weights, prints the scores, writes pictures and a report to output/demo/.
+# From a fresh clone to dehazed photos. Installs into .venv, adds haze to the photos of scikit-image, dehazes them with
+# the shipped weights, prints the scores, and writes pictures and a report to output/demo/.
 #     bash scripts/run_demo.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Train on DEVICE_NUM devices of each host with the settings of configs/reference.yaml; results in ckpt/FILE_NAME, logs
-# of all ranks in LOG_DIR, by default ckpt/FILE_NAME/logs. A --config among the flags takes the place of this one.
+# Train on DEVICE_NUM devices of each host with the settings of configs/reference.yaml. A --config among the flags
+# replaces these settings. Results go to ckpt/FILE_NAME. The logs of all ranks go to LOG_DIR, by default
+# ckpt/FILE_NAME/logs.
 #
 #   bash scripts/run_distribute_train.sh ITS aecrnet 8                          eight Ascend cards of one host
 #   DEVICE_TARGET=CPU bash scripts/run_distribute_train.sh ITS aecrnet 2 --batch_size 4 --resume
 #   NODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 bash scripts/run_distribute_train.sh ITS aecrnet 8       on the first host,
 #   NODES=2 NODE_RANK=1 MASTER_ADDR=10.0.0.1 bash scripts/run_distribute_train.sh ITS aecrnet 8       on the second
 #
-# --batch_size is of each rank: a step learns from ranks * batch_size images. --lr is used as given.
+# --batch_size counts the images of one rank: a step learns from ranks * batch_size images. --lr is used as given.
 set -euo pipefail
 
 usage() {

@@ -4,7 +4,7 @@
 #   bash scripts/run_eval.sh                                   the shipped checkpoint on the demo photos
 #   bash scripts/run_eval.sh DATA_PATH [CKPT] [DATA_TEST] [DEVICE_TARGET] [flags of eval.py]
 #
-# CKPT: "" for the shipped one. DATA_TEST: RESIDE, Dense (the default, as in the model zoo), NHHaze, OHAZE, IHAZE or
+# CKPT: "" means the shipped checkpoint. DATA_TEST: RESIDE, Dense (the default, as in the model zoo), NHHaze, OHAZE, IHAZE or
 # Pairs. DEVICE_TARGET: CPU (the default), GPU or Ascend.
 set -e
 repo=$(cd "$(dirname "$0")/.." && pwd)

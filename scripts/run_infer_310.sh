@@ -3,12 +3,12 @@
 #
 #   bash scripts/run_infer_310.sh [MINDIR_PATH] [DATA_PATH] [DEVICE_TARGET] [DEVICE_ID] [flags of aecrnet_infer]
 #
-# MINDIR_PATH: written by export.py; for MindSpore Lite 2.0.0 the file that ends in _lite20.mindir. "": the shipped
-#     checkpoint is exported with open size.
-# DATA_PATH: a test set (any layout of eval.py, found out, or given by DATA_TEST), or a folder of images or one image
-#     without ground truth, which are dehazed and not scored.
+# MINDIR_PATH: a model that export.py wrote. MindSpore Lite 2.0.0 needs the file that ends in _lite20.mindir. "" exports
+#     the shipped checkpoint with open size.
+# DATA_PATH: a test set, whose layout is found or given by DATA_TEST (the layouts of eval.py). A folder of images or one
+#     image, without ground truth, is dehazed but not scored.
 # DEVICE_TARGET: CPU (default) or Ascend310. DEVICE_ID: 0.
-# Results go to output/infer_310/ (or OUTPUT). MindSpore Lite: from MSLITE_ROOT, else fetched from PyPI.
+# Results go to OUTPUT, by default output/infer_310/. MindSpore Lite comes from MSLITE_ROOT, otherwise from PyPI.
 set -euo pipefail
 repo=$(cd "$(dirname "$0")/.." && pwd)
 python=$repo/.venv/bin/python
@@ -48,7 +48,7 @@ elif [ -n "${DATA_TEST:-}" ]; then
     fail "${reason#error: }"
 fi
 
-for image in "$input"/*; do  # no result of an earlier run may be scored in place of one that fails now
+for image in "$input"/*; do  # an image that fails now must not be scored by the result of an earlier run
     name=$(basename "$image")
     rm -f "$output/images/${name%.*}.png"
 done

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Train on one device with the settings of configs/reference.yaml; results in ckpt/FILENAME.
-# More flags of train.py may follow, for example --resume, --contra_lambda 0 or another --config in the place of this
-# one; DEVICE_ID selects the card.
+# Train on one device with the settings of configs/reference.yaml. Results go to ckpt/FILENAME. More flags of train.py
+# may follow, for example --resume or --contra_lambda 0. A --config among them replaces these settings. DEVICE_ID selects
+# the card.
 set -euo pipefail
 
 usage() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Install what the tests need and run them: Python packages into .venv; Debian packages as root or with sudo that asks
-# for no password. Tests whose packages are missing are skipped, and the last line names the packages.
+# Install what the tests need, then run them. Python packages go into .venv. Debian packages need root, or a sudo that
+# asks for no password. Tests without their packages are skipped, and the last line names the packages.
 #     bash scripts/run_tests.sh [PYTEST_ARGUMENTS]
 set -euo pipefail
 cd "$(dirname "$0")/.."

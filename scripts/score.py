@@ -3,9 +3,9 @@
     python scripts/score.py --dir_data ./dataset/SOTS --restored output/infer_310/images
     python scripts/score.py --dir_data ./dataset/SOTS --link output/infer_310/hazy
 
-The first compares NAME.png of every hazy image NAME with the ground truth and prints the table of eval.py; the second
-fills a folder with links to the hazy images of a data set, for a program that takes one folder. The layout of the
-data is found out unless --data_test names it.
+The first command compares NAME.png with the ground truth of each hazy image NAME, and prints the table of eval.py. The
+second command fills a folder with links to the hazy images of a data set, for a program that reads one folder. The
+script finds the layout of the data unless --data_test names it.
 """
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from src.errors import InputError, UsageError, UserError
 from src.files import make_output_folder
 from src.infer.scores import means, score, table, write_table
 
-GUESSED_LAYOUTS = ("RESIDE", "Dense")  # names of Pairs fit RESIDE too, those of NHHaze, OHAZE and IHAZE fit Dense
+GUESSED_LAYOUTS = ("RESIDE", "Dense")  # RESIDE fits the names of Pairs too; Dense fits NHHaze, OHAZE, IHAZE
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -59,7 +59,7 @@ def fitting_pairs(dir_data: str, layout: Optional[str]) -> Tuple[List[Pair], Lis
 
 
 def link(pairs: List[Pair], folder: str) -> int:
-    """Replace the links in `folder` by links to the pairs' hazy images."""
+    """Replace the links in `folder` with links to the hazy images of the pairs."""
     target = make_output_folder(folder, "--link")
     for old in target.iterdir():
         if not old.is_symlink():

@@ -1,5 +1,5 @@
-# Sourced by the other scripts: makes .venv with the packages of the given requirements files.
-# A second call does nothing unless a requirements file has changed.
+# The other scripts source this file. It creates .venv with the packages of the given requirements files. A second call
+# does nothing unless a requirements file has changed.
 #     setup_venv requirements.txt [more.txt ...]      then use "$PYTHON"
 
 find_python() {
@@ -33,7 +33,7 @@ setup_venv() {
     done
     [ ${#missing[@]} -eq 0 ] && return
     echo "installing ${missing[*]} (about 1 GB the first time)"
-    log=$root/.venv/install.log  # pip warns of much that does not matter
+    log=$root/.venv/install.log  # pip prints many warnings that do not matter
     if ! (cd "$root" && "$PYTHON" -m pip install -q --disable-pip-version-check "${missing[@]/#/-r}") >"$log" 2>&1; then
         grep -v '^WARNING' "$log" >&2
         return 1

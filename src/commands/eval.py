@@ -6,8 +6,8 @@
     python eval.py --mindir_path aecrnet.mindir
     python -m src.launch --workers 8 eval.py --device_target Ascend --dir_data SOTS/indoor --data_test RESIDE
 
-The first scores the shipped checkpoint on the photos that scikit-image ships, hazed; the last shares the images among
-eight cards. Writes metrics.csv (a row an image) and summary.json to --output_dir.
+The first command scores the shipped checkpoint on hazed photos from scikit-image. The last command shares the images
+among eight cards. Each command writes metrics.csv (one row for each image) and summary.json to --output_dir.
 """
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def main(argv: Optional[List[str]] = None) -> int:
     check_options(options, options.mindir_path)
     if options.data_test not in (*PAIR_LAYOUTS, "Demo"):
         raise UsageError(f"--data_test must be one of {', '.join(PAIR_LAYOUTS)}, Demo, not {options.data_test}")
-    warnings.filterwarnings("ignore", module="PIL")  # what matters in a damaged file becomes an InputError
+    warnings.filterwarnings("ignore", module="PIL")  # damage that matters raises an InputError
     output = make_output_folder(options.output_dir, "--output_dir")
     pairs, unmatched = find_test_set(options, output)
 
-    # imports MindSpore, after all that can be wrong with flags and folders
+    # This import loads MindSpore, so flags and folders are checked first.
     from ..ranks.device import join_ranks
 
     ranks = join_ranks(options)
@@ -57,7 +57,7 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 
 def find_test_set(options: SimpleNamespace, output: Path) -> Tuple[List[Pair], List[Path]]:
-    """The pairs to score, and hazy images without ground truth."""
+    """The pairs to score, and the hazy images without ground truth."""
     if options.modelArts_mode:
         from ..train import cloud
 

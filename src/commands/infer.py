@@ -4,8 +4,9 @@
     python infer.py holiday/ "more/**/*.jpg" --output clear/ --format same --report
     python infer.py clip.mp4 -o clear.mp4 --blend 0.8
 
-Folders are searched with all below them and repeated in the output folder. Photos become PNG files of the same name
-(--format same: of the same format); transparency, greyness and colour profile are kept. No input is ever overwritten.
+A folder is searched with all its subfolders, which are created in the output folder too. A photo becomes a PNG file of
+the same name, or a file of its own format (--format same). It keeps its transparency, its colour profile, and whether
+it is grey. The program never overwrites an input.
 """
 from __future__ import annotations
 
@@ -33,10 +34,10 @@ def main(argv: Optional[List[str]] = None) -> int:
     options = config.parse(sys.argv[1:] if argv is None else argv, SECTIONS, __doc__.splitlines()[0],
                            {"inputs": "photos, videos, folders or quoted glob patterns"}, {"output": "-o"})
     check_options(options)
-    warnings.filterwarnings("ignore", module="PIL")  # what matters in a damaged file becomes an InputError
+    warnings.filterwarnings("ignore", module="PIL")  # damage that matters raises an InputError
     jobs = plan(options.inputs, options.output, options.format == "same")
 
-    dehazer = open_dehazer(options)  # imports MindSpore, after all that can be wrong with flags and files
+    dehazer = open_dehazer(options)  # loads MindSpore, so flags and files are checked first
     failures = dehaze_photos(dehazer, [job for job in jobs if not job.is_video], options)
     for job in jobs:
         if job.is_video and not dehaze_clip(dehazer, job, options):
@@ -50,7 +51,7 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 
 def dehaze_photos(dehazer: Dehazer, jobs: List[Job], options: SimpleNamespace) -> int:
-    """Restore and write the photos, then the report on them. Returns: how many failed."""
+    """Restore and write the photos, then write the report. Returns: the number of photos that failed."""
     report = Report("Dehazed by AECR-Net", facts(dehazer, options), len(jobs)) if options.report and jobs else None
 
     def load(job: Job) -> Tuple[np.ndarray, Photo]:
@@ -101,7 +102,7 @@ def dehaze_clip(dehazer: Dehazer, job: Job, options: SimpleNamespace) -> bool:
 
 
 def facts(dehazer: Dehazer, options: SimpleNamespace) -> Dict[str, Any]:
-    """What the report says about how the images were made."""
+    """Facts for the report: how the images were made."""
     network = dehazer.network
     return {"checkpoint": network.path, **network.description, "tile": options.tile, "overlap": options.overlap,
             "self_ensemble": options.self_ensemble, "raw_weights": options.raw_weights, **software_versions()}

@@ -1,11 +1,11 @@
-"""Train AECR-Net: L1 + contrastive regularization, as train_wcl.py of the model zoo, resumable at any step.
+"""Train AECR-Net with L1 and the contrastive regularization. A run can be resumed at any step.
 
     python train.py --dir_data ./dataset --data_train RESIDE --vgg_ckpt_path ./
     python train.py --config configs/demo.yaml
     python train.py --config configs/demo.yaml --resume
 
-Exit code 0: trained to the end, or stopped by SIGINT or SIGTERM and saved. 1: bad data, a loss that
-is inf or nan, or the state at the end could not be saved. 2: a bad option.
+Exit codes. 0: the training reached its end, or SIGINT or SIGTERM stopped it and the state was saved. 1: the data are
+bad, the loss is inf or nan, or the last state could not be saved. 2: an option is bad.
 """
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def main(argv=None) -> int:
             cloud.download_results(options)
         train_options.refuse_to_overwrite(options)
         make_output_folder(options.ckpt_save_path, "--ckpt_save_path")
-        from ..ranks import device  # slow to import, after the options are known to be good
+        from ..ranks import device  # a slow import, so the options are checked first
 
         ranks = device.init_device(options)
         try:
@@ -43,7 +43,7 @@ def main(argv=None) -> int:
 
 
 def train(options, ranks, stop: StopSignals) -> int:
-    """Train to the last step or until a signal. Returns the exit code."""
+    """Train to the last step or until a signal. Returns: the exit code."""
     from ..train import setup
     from ..train.log import TimedBatches, TrainingLog
     from ..train.optimizer import learning_rate
@@ -86,16 +86,16 @@ def train(options, ranks, stop: StopSignals) -> int:
     if state.writes:
         print(batches.summary())
         print(last_words(options, state, total))
-    return 0 if state.saved_step == state.step else 1  # of a rank that does not write they are the same
+    return 0 if state.saved_step == state.step else 1  # on a rank that does not write, the two are equal
 
 
 def is_due(step: int, interval: int, last: int) -> bool:
-    """Whether something happens in this step that happens every `interval` steps (0: never) and in the last one."""
+    """Whether a step is due for an action of every `interval` steps (0: never), which the last step takes too."""
     return step == last or interval > 0 and step % interval == 0
 
 
 def last_words(options, state, total: int) -> str:
-    """How far the run came and how to go on."""
+    """The last line of the terminal: how far the run came, and how to go on."""
     if state.saved_step != state.step:
         return f"error: the state of step {state.step} is not saved; {state.last_good()}"
     if state.step == total:
