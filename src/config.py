@@ -22,6 +22,7 @@ CHOICES = {
     "lr_schedule": ("cosine", "constant", "step"),
     "amp_level": ("auto", "O0", "O2", "O3"),
     "file_format": ("MINDIR", "AIR", "ONNX"),
+    "onnx_dcn": ("gather", "native"),
     "format": ("png", "same"),
 }
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILT_FROM = ("src", "configs", "checkpoints", "pyproject.toml", "README.md", "LICENSE", "NOTICE", "requirements.txt",
-              "requirements-convert.txt")
+              "requirements-convert.txt", "requirements-onnx.txt")
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,15 @@
 
     python export.py --file_format MINDIR
     python export.py --file_format MINDIR --dynamic --lite2 --file_name output/aecrnet
+    python export.py --file_format ONNX --dynamic
     python export.py --ckpt_path ckpt/aecrnet_best.ckpt --image_height 512 --image_width 512
 
 A height or width that is no multiple of 4 is rounded up: eval.py and ascend310_infer/ mirror smaller images up to the
-model's size. Beside N.mindir stands N.json, which tells a program how to feed the model.
+model's size. Beside N.mindir stands N.json, which tells a program how to feed the model; N.onnx says it in itself.
 """
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +21,7 @@ import psutil
 
 from .. import config, errors
 from ..errors import InputError, UsageError
-from ..files import make_output_folder
+from ..files import make_output_folder, sha256
 from ..infer.tiles import align_up
 from ..inference import find_checkpoint
 
@@ -27,6 +29,8 @@ SECTIONS = ("device", "export")
 TOLERANCE = 1e-4  # of the value range, between the checkpoint and what was exported
 BYTES_A_PIXEL = 8000  # of memory, while the model is written and compared
 CHECKED_SIZES = ((64, 48), (48, 80))  # where height and width are open
+
+Size = Optional[Tuple[int, int]]  # height and width; None where they are open
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -46,21 +50,36 @@ def main(argv: Optional[List[str]] = None) -> int:
     select_device(options.device_target, options.device_id)
     # the checkpoint runs once: the memory of a graph is not worth it
     mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
-    net, description = load_network(checkpoint)
+    net, _ = load_network(checkpoint)
+    if options.file_format == "ONNX":
+        export_onnx(net, path, size, checkpoint, options)
+        return 0
     write_model(net, path, options.file_format, size)
-    print(f"{path}: {description['arch']} from {checkpoint}, {shape_text(size, options)}, "
-          f"{path.stat().st_size / 1e6:.1f} MB")
+    print(written(path, net, size, checkpoint, options))
     if options.file_format == "MINDIR":
         compare(net, path, [size] if size else CHECKED_SIZES)
     else:
         print(f"not compared with the checkpoint: MindSpore loads MINDIR only, not {options.file_format}")
     if options.lite2:
-        write_for_lite(path, description["arch"], size)
+        write_for_lite(path, net.arch, size)
     return 0
 
 
+def export_onnx(net, path: Path, size: Size, checkpoint: Path, options: SimpleNamespace) -> None:
+    """Write the model that was found equal to the checkpoint, or none."""
+    from ..export.onnx_model import onnx_model, write_onnx
+
+    model = onnx_model(net, sha256(checkpoint), size, options.onnx_dcn, options.half)
+    found = write_onnx(net, path, model, options.half)
+    print("\n".join([written(path, net, size, checkpoint, options), *found]))
+
+
+def written(path: Path, net, size: Size, checkpoint: Path, options: SimpleNamespace) -> str:
+    return f"{path}: {net.arch} from {checkpoint}, {shape_text(size, options)}, {path.stat().st_size / 1e6:.1f} MB"
+
+
 def check(options: SimpleNamespace) -> None:
-    """Find mistakes in the flags before MindSpore is imported. Raises: UsageError."""
+    """Find mistakes before MindSpore is imported. Raises: UsageError, InputError where a package is missing."""
     for flag in ("image_height", "image_width"):
         if options.dynamic and flag in options.given:
             raise UsageError(f"--{flag} {getattr(options, flag)}: has no meaning with --dynamic")
@@ -76,9 +95,15 @@ def check(options: SimpleNamespace) -> None:
                          "MINDIR serves CPU, GPU and Ascend")
     if options.lite2 and options.file_format != "MINDIR":
         raise UsageError(f"--lite2: needs --file_format MINDIR, not {options.file_format}")
+    for flag in ("onnx_dcn", "half"):
+        if flag in options.given and options.file_format != "ONNX":
+            raise UsageError(f"--{flag}: needs --file_format ONNX, not {options.file_format}")
+    missing = [package for package in ("onnx", "onnxruntime") if importlib.util.find_spec(package) is None]
+    if options.file_format == "ONNX" and missing:
+        raise InputError(f"--file_format ONNX: needs packages that are not installed; pip install {' '.join(missing)}")
 
 
-def shape_text(size: Optional[Tuple[int, int]], options: SimpleNamespace) -> str:
+def shape_text(size: Size, options: SimpleNamespace) -> str:
     """The model's input, and from what its size was rounded."""
     if size is None:
         return "input [1, 3, any, any], sides in multiples of 4"
@@ -111,7 +136,7 @@ def compare(net, path: Path, sizes: List[Tuple[int, int]]) -> None:
                              f"more than {TOLERANCE}")
 
 
-def write_for_lite(path: Path, arch: str, size: Optional[Tuple[int, int]]) -> None:
+def write_for_lite(path: Path, arch: str, size: Size) -> None:
     """The same model for MindSpore Lite 2.0.0, with its own sidecar."""
     from ..export.lite import rewrite_for_lite20
     from ..export.model import write_sidecar

@@ -13,6 +13,7 @@ from mindspore import dtype as mstype
 from ..aecrnet import MULTIPLE, RGB_MEAN, VALUE_RANGE, Dehaze
 from ..errors import InputError, one_line
 from ..files import PathLike, atomic_write, sha256
+from ..infer.tiles import mirror_up, model_size
 from ..ranks.device import select_device
 from .graph import ExportGraph
 
@@ -134,18 +135,10 @@ class MindirNetwork:
 
     def _one(self, x: np.ndarray) -> np.ndarray:
         h, w = x.shape[2:]
-        target = self.size or (h + -h % MULTIPLE, w + -w % MULTIPLE)
-        if h > target[0] or w > target[1]:
-            raise InputError(f"{self.path}: takes images up to {target[1]}x{target[0]}, not {w}x{h}; "
-                             "export with --dynamic")
+        target = model_size((h, w), self.size, self.path)
         try:
             out = self._graph(Tensor(mirror_up(x, target))).asnumpy()
         except (RuntimeError, ValueError, TypeError) as error:
             raise InputError(f"{self.path}: MindSpore cannot run it at {target[1]}x{target[0]} "
                              f"({one_line(error)[:120]}); files for MindSpore Lite are for ascend310_infer/") from None
         return out[:, :, :h, :w]
-
-
-def mirror_up(x: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
-    """Extend [n, c, h, w] to `size` at the lower and right edge by reflection, repeatedly where the image is small."""
-    return np.pad(x, ((0, 0), (0, 0), (0, size[0] - x.shape[2]), (0, size[1] - x.shape[3])), mode="reflect")

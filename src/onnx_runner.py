@@ -1,0 +1,139 @@
+"""An ONNX model that export.py has written, as a function of numpy arrays, on onnxruntime or OpenVINO.
+
+Neither MindSpore nor the package `onnx` is needed.
+"""
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .errors import InputError, one_line
+from .files import PathLike
+from .infer.tiles import mirror_up, model_size
+
+FORMAT = "1"  # of what stands in the metadata
+FACTS = ("arch", "dcn_sampling", "checkpoint_sha256", "onnx_dcn", "dtype")
+# where onnxruntime runs, best first, as far as its wheel was built for it
+PROVIDERS = {"CUDAExecutionProvider": "CUDA", "CoreMLExecutionProvider": "CoreML", "DmlExecutionProvider": "DirectML",
+             "CPUExecutionProvider": "CPU"}
+
+
+class _Opened(NamedTuple):
+    """A model in its runtime."""
+
+    run: Callable[[np.ndarray], np.ndarray]
+    metadata: Dict[str, str]
+    shape: Sequence[Any]  # of the input; what is no int is open
+    device: str
+
+
+class OnnxRunner:
+    """A model on a runtime, as the network of a `src.inference.Dehazer`.
+
+    Args:
+        path: the file, or the name to use for `model`.
+        runtime: "onnxruntime" or "openvino".
+        precision: "float32", or "bfloat16" (OpenVINO) to compute in.
+        model: content of the file, where it is at hand.
+
+    Attributes: path, description, value_range, size as in src.export.model.MindirNetwork.
+    Raises: InputError if the runtime is not installed or does not start, or the file is none of export.py's models.
+    """
+
+    value_range = 1.0
+
+    def __init__(self, path: PathLike, runtime: str = "onnxruntime", precision: str = "float32",
+                 model: Optional[bytes] = None):
+        self.path = Path(path)
+        if model is None:
+            if not self.path.is_file():
+                raise InputError(f"{self.path}: no such model")
+            model = self.path.read_bytes()
+        library = _imported(runtime)
+        opened = _on_openvino(library, self.path, model, precision) if runtime == "openvino" else \
+            _on_onnxruntime(library, self.path, model)
+        if opened.metadata.get("format") != FORMAT or not set(FACTS) <= set(opened.metadata):
+            raise InputError(f"{self.path}: not a model that this export.py wrote (its metadata lack format {FORMAT}); "
+                             "write it with export.py --file_format ONNX")
+        self._run = opened.run
+        self.description = {**{key: opened.metadata[key] for key in FACTS},
+                            "runtime": f"{runtime} {_version(library)} on {opened.device}"}
+        sides = tuple(opened.shape[2:])
+        self.size: Optional[Tuple[int, int]] = sides if all(isinstance(side, int) for side in sides) else None
+
+    def expect(self, shape, calls: int) -> None:
+        """Nothing to prepare."""
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """float32[n, 3, h, w] in 0..1 -> the same, restored, clipped.
+
+        Raises: InputError for an image larger than a model of fixed size takes, or that the runtime fails at.
+        """
+        return np.concatenate([self._one(image[None]) for image in x])
+
+    def _one(self, x):
+        h, w = x.shape[2:]
+        size = model_size((h, w), self.size, self.path)
+        try:
+            out = self._run(mirror_up(x, size))
+        except Exception as error:  # the runtimes' own, which share no other base
+            raise InputError(f"{self.path}: {self.description['runtime']} fails at {size[1]}x{size[0]} "
+                             f"({one_line(error)[:200]}); a smaller --tile needs less memory") from None
+        return out[:, :, :h, :w]
+
+
+def _imported(runtime):
+    try:
+        return importlib.import_module(runtime)
+    except ModuleNotFoundError as error:
+        if error.name == runtime:
+            raise InputError(f"--runtime {runtime}: is not installed; pip install {runtime}") from None
+        raise InputError(f"--runtime {runtime}: cannot start ({one_line(error)})") from None
+    except (ImportError, OSError) as error:
+        raise InputError(f"--runtime {runtime}: cannot start ({one_line(error)[:200]})") from None
+
+
+def _on_onnxruntime(onnxruntime, path, model) -> _Opened:
+    providers = [provider for provider in PROVIDERS if provider in onnxruntime.get_available_providers()]
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 3  # errors; they come as exceptions
+    try:
+        session = onnxruntime.InferenceSession(model, settings, providers=providers)
+    except Exception as error:
+        raise _refused(path, f"onnxruntime {_version(onnxruntime)}", error) from None
+    taken = session.get_inputs()[0]
+    return _Opened(lambda x: session.run(None, {taken.name: x})[0], session.get_modelmeta().custom_metadata_map,
+                   taken.shape, PROVIDERS[session.get_providers()[0]])
+
+
+def _on_openvino(openvino, path, model, precision) -> _Opened:
+    name = {"float32": "f32", "bfloat16": "bf16"}[precision]
+    core = openvino.Core()
+    try:
+        network = core.read_model(model)
+        # said in any case: OpenVINO computes in bfloat16 by itself where the processor can
+        compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": name, "PERFORMANCE_HINT": "LATENCY"})
+        metadata = network.get_rt_info(["framework"]).value if network.has_rt_info(["framework"]) else {}
+    except Exception as error:
+        raise _refused(path, f"OpenVINO {_version(openvino)}", error) from None
+    if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != name:
+        raise InputError(f"--precision {precision}: this processor cannot compute in it; leave it at float32")
+    request = compiled.create_infer_request()
+    shape = [side.get_length() if side.is_static else None for side in network.input(0).get_partial_shape()]
+    return _Opened(lambda x: request.infer({0: x})[0], metadata, shape, f"CPU in {precision}")
+
+
+def _version(library):
+    return library.__version__.split("-")[0]  # OpenVINO's goes on with its build
+
+
+def _refused(path, runtime, error):
+    text = one_line(error)
+    if "DeformConv" in text:
+        return InputError(f"{path}: {runtime} has no DeformConv; export with --onnx_dcn gather")
+    if "float16" in text:
+        return InputError(f"{path}: {runtime} has no float16 on this device; export without --half")
+    return InputError(f"{path}: {runtime} cannot read it, damaged or no ONNX model ({text[:200]})")
