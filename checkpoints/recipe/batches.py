@@ -1,4 +1,4 @@
-"""NYU photos with depth, and endless random batches of them, hazed anew each time."""
+"""NYU photos with depth, and endless random batches of them. Each crop gets new random haze."""
 from __future__ import annotations
 
 import queue
@@ -16,13 +16,13 @@ from src.data.images import list_images, read_image
 from src.data.sources import find_scenes, read_depth
 from src.errors import InputError, UsageError
 
-TRAIN, VALIDATION = (0, 1348), (1349, 1398)  # photo numbers; 1399..1448 are the scenes of SOTS and are never read
+TRAIN, VALIDATION = (0, 1348), (1349, 1398)  # photo numbers; 1399..1448 are the scenes of SOTS, which are never read
 ITS_BETA_RANGE, ITS_AIRLIGHT_RANGE, BRIGHT_RANGE = (0.6, 1.8), (0.7, 1.0), (0.95, 1.0)
-AHEAD = 6  # batches made before they are asked for
+AHEAD = 6  # batches that are prepared ahead
 
 
 class Photo(NamedTuple):
-    """A clear photo, uint8[h, w, 3], with its depth as a share of its largest depth, float16[h, w]."""
+    """A clear photo, uint8[h, w, 3], and its depth over its largest depth, float16[h, w]."""
 
     name: str
     clear: np.ndarray
@@ -45,7 +45,7 @@ class Batch(NamedTuple):
 
 
 def parse_plan(text: str) -> List[Crops]:
-    """`share:scale:side:count,...`. Raises: UsageError if it is written otherwise or a side is no multiple of 4."""
+    """`share:scale:side:count,...`. Raises: UsageError for another form, or a side that is no multiple of 4."""
     try:
         plan = [Crops(*(kind(value) for kind, value in zip((float, float, int, int), entry.split(":"), strict=True)))
                 for entry in text.split(",")]
@@ -69,7 +69,7 @@ def load_scenes(folder: str, numbers: Tuple[int, int]) -> List[Photo]:
         if clear.shape[0] * depth.shape[1] != clear.shape[1] * depth.shape[0]:
             raise InputError(f"{depth_map}: depth map of {depth.shape[1]}x{depth.shape[0]} px for a photo of "
                              f"{clear.shape[1]}x{clear.shape[0]} px")
-        if depth.shape != clear.shape[:2]:  # packed small for the way to another machine
+        if depth.shape != clear.shape[:2]:  # the depth map was shrunk for a transfer
             depth = cv2.resize(depth, clear.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         photos.append(Photo(image.name, np.ascontiguousarray(clear[inside]),
                             (depth / depth.max()).astype(np.float16)[inside]))
@@ -77,7 +77,7 @@ def load_scenes(folder: str, numbers: Tuple[int, int]) -> List[Photo]:
 
 
 def load_outdoors(folder: str, longest: int = 1400) -> List[Photo]:
-    """Photos without depth maps, at most `longest` pixels on a side; each gets one smooth invented depth."""
+    """Photos without depth maps, shrunk to at most `longest` pixels a side. Each gets a smooth invented depth."""
     photos = []
     for number, path in enumerate(list_images(folder)):
         clear = read_image(path)
@@ -89,24 +89,24 @@ def load_outdoors(folder: str, longest: int = 1400) -> List[Photo]:
 
 
 def validation_pair(photo: Photo, level: int) -> Tuple[np.ndarray, np.ndarray]:
-    """The whole photo (hazy, clear), uint8[h, w, 3], with the haze that SOTS has at `level` (0 to 9)."""
+    """The whole photo, hazy and clear, uint8[h, w, 3]. The haze is that of SOTS at `level` (0 to 9)."""
     through = transmission(photo.depth.astype(np.float32), SOTS_BETAS[level], max_depth=1.0)
     return add_haze(photo.clear, through, SOTS_AIRLIGHT), photo.clear
 
 
 def as_tensor(images: Sequence[np.ndarray]) -> Tensor:
-    """uint8 or float32[h, w, 3] each -> float32[n, 3, h, w] in 0..1, channels last."""
+    """Images, uint8 or float32[h, w, 3] -> float32[n, 3, h, w] in 0..1, channels last."""
     stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
     return stacked.float() / 255 if stacked.dtype == torch.uint8 else stacked
 
 
 class Batches:
-    """Batches of a plan, made by threads.
+    """Batches of a plan. Threads prepare them.
 
     Args:
-        bright: share of crops with an airlight of 0.95 to 1, as the test set's; the others have 0.7 to 1, as ITS.
+        bright: share of crops with an airlight of 0.95 to 1, as in the test set. The others have 0.7 to 1, as in ITS.
         variety: share of crops with the haze of `haze_variety.py`.
-        outdoors: photos that are taken for a quarter of the crops with varied haze.
+        outdoors: photos for a quarter of the crops with varied haze.
     """
 
     def __init__(self, photos: Sequence[Photo], plan: Sequence[Crops], bright: float, variety: float,
@@ -118,7 +118,7 @@ class Batches:
             threading.Thread(target=self._fill, args=(np.random.default_rng([seed, number]),), daemon=True).start()
 
     def next(self) -> Batch:
-        """Raises: whatever went wrong in the thread that made the batch."""
+        """The next batch. Raises: the error of the thread that prepared it."""
         made = self._queue.get()
         if isinstance(made, Exception):
             raise made

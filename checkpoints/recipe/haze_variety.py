@@ -1,7 +1,7 @@
-"""Haze that is not RESIDE's: thin to dense, tinted, uneven, from cameras that add noise and JPEG blocks.
+"""Haze unlike RESIDE's: thin to dense, tinted, uneven, seen by cameras that add noise and JPEG blocks.
 
-A network that has seen only even white haze over sharp indoor photos darkens and tints real photos. The ranges are
-wide on purpose; each effect is drawn by itself.
+A network that was trained on even white haze over sharp indoor photos darkens and tints real photos. The ranges are
+wide on purpose. Each effect is random and independent of the others.
 """
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 
 GAMMA = (0.7, 1.4)  # of the clear scene: underexposed to overexposed
 BETA = (0.05, 2.5)  # almost clear to dense, drawn on a logarithmic scale
-AIRLIGHT = (0.6, 1.0)  # of each channel
-TINT = 0.06  # deviation of a channel from grey: photographed fog and dust lie within about twice that
-UNEVEN_BETA, UNEVEN_LIGHT = 0.35, 0.06  # deviation over the image of log(beta) and of the airlight
+AIRLIGHT = (0.6, 1.0)  # brightness of each channel
+TINT = 0.06  # deviation of a channel from grey; photographed fog and dust lie within about twice this value
+UNEVEN_BETA, UNEVEN_LIGHT = 0.35, 0.06  # deviations of log(beta) and of the airlight over the image
 NOISE = 0.02  # largest deviation of sensor noise, as a fraction of white
 JPEG_QUALITY = (50, 95)
 
 
 def varied_haze(clear: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray]:
-    """Haze a crop: uint8[h, w, 3] and its depth, float32[h, w] in 0..1 -> (hazy, clear), both uint8[h, w, 3].
+    """Add haze to a crop, uint8[h, w, 3] with depth float32[h, w] in 0..1. Returns: (hazy, clear), both uint8[h, w, 3].
 
-    The clear image changes too, by the gamma, which belongs to the scene and not to the haze.
+    The gamma changes the clear image too, because it belongs to the scene and not to the haze.
     """
     height, width = depth.shape
     scene = (clear.astype(np.float32) / 255) ** np.exp(rng.uniform(*np.log(GAMMA)))
@@ -48,7 +48,7 @@ def smooth_field(height: int, width: int, rng: np.random.Generator) -> np.ndarra
 
 
 def through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    """uint8[h, w, 3] written and read as JPEG."""
+    """The image, uint8[h, w, 3], after it was written and read as JPEG."""
     blocks = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
     return cv2.cvtColor(cv2.imdecode(blocks, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 

@@ -1,4 +1,4 @@
-"""Whether the trunk of the network takes part: one shared block, passed six times, can blow up or die unnoticed."""
+"""Measures whether the trunk works. One shared block, passed six times, can blow up or die while the loss falls."""
 from __future__ import annotations
 
 import contextlib
@@ -10,18 +10,18 @@ from torch import Tensor, nn
 from checkpoints.recipe.network import Dehaze
 
 ENCODER = ("down1", "down2", "down3")
-SELDOM = 1e-4  # share of places
-NEW_FILTER = 0.1  # norm of a filter drawn anew, as a share of the others' median
+SELDOM = 1e-4  # a channel that is above zero at a smaller share of places counts as dead
+NEW_FILTER = 0.1  # norm of a new filter over the median norm of the live filters
 
 
 @torch.no_grad()
 def trunk_state(net: Dehaze, hazy: Tensor) -> Dict[str, float]:
-    """How the trunk treats the features of one batch.
+    """Gain and offset of the trunk for one batch.
 
     Returns:
-        gain: deviation of the features after the six passes over that before them. Healthy: about 1.
-        offset: mean offset of the deformable convolution in pixels of its map. Beyond the map it reads zeros, and no
-            gradient comes back.
+        gain: deviation of the features after the six passes over their deviation before. A healthy gain is about 1.
+        offset: mean offset of the deformable convolution in pixels of its map. Samples beyond the map are zero and
+            have no gradient.
     """
     seen: Dict[str, Tensor] = {}
     with contextlib.ExitStack() as hooks:
@@ -35,8 +35,8 @@ def trunk_state(net: Dehaze, hazy: Tensor) -> Dict[str, float]:
 
 @contextlib.contextmanager
 def firing(net: Dehaze) -> Iterator[Dict[str, Tensor]]:
-    """Inside the block, watch what `net` computes; afterwards the dictionary holds, for each layer of the encoder, the
-    share of places at which each channel was above zero, the mean over the calls."""
+    """Watch the encoder of `net` inside the context. Afterwards the dictionary holds a tensor for each layer: the share
+    of places at which each channel was above zero, as the mean over the calls."""
     shares: Dict[str, List[Tensor]] = {name: [] for name in ENCODER}
     result: Dict[str, Tensor] = {}
 
@@ -53,16 +53,16 @@ def firing(net: Dehaze) -> Iterator[Dict[str, Tensor]]:
 
 
 def silent_share(shares: Dict[str, Tensor]) -> float:
-    """Share of the encoder's channels that never fired."""
+    """The share of the encoder's channels that never fired."""
     return (torch.cat(list(shares.values())) == 0).float().mean().item()
 
 
 @torch.no_grad()
 def revive(net: Dehaze, shares: Dict[str, Tensor]) -> int:
-    """Draw the filters of the channels anew that hardly ever fire: they get no gradient and never learn again.
+    """Draw new random filters for channels that hardly ever fire. Such channels get no gradient and would never learn.
 
-    A new filter is small, so the output of the network hardly changes, and positive in sum, so it fires: what it sees
-    is not negative. Returns: the number of channels.
+    A new filter is small, so that the output of the network hardly changes. Its sum is positive, so that it fires: its
+    input is never negative. Returns: the number of channels.
     """
     count = 0
     for name, share in shares.items():
@@ -81,7 +81,7 @@ def revive(net: Dehaze, shares: Dict[str, Tensor]) -> int:
 
 @contextlib.contextmanager
 def _kept_output(layer: nn.Module, name: str, seen: Dict[str, Tensor]) -> Iterator[None]:
-    """Keep what `layer` gives, of several calls the last."""
+    """Keep the output of `layer` in `seen`; a later call replaces that of an earlier one."""
     handle = layer.register_forward_hook(lambda _, __, out: seen.update({name: out}))
     try:
         yield

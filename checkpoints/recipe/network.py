@@ -1,6 +1,6 @@
 """AECR-Net in the authors' form (`--arch paper`) for PyTorch, in bfloat16 on CPU and CUDA.
 
-Parameters carry the authors' names, so `scripts/convert_weights.py aecrnet` reads what is trained here.
+Parameters have the authors' names, so `scripts/convert_weights.py aecrnet` reads the trained weights.
 """
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-PASSES = 6  # through the shared block
+PASSES = 6  # passes through the shared block
 
 
 @functools.cache
 def compiled(name: str) -> ModuleType:
-    """The C++ code of `name`.cpp, compiled on first use (needs g++ and ninja)."""
+    """The C++ code of `name`.cpp. The first call compiles it, which needs g++ and ninja."""
     from torch.utils.cpp_extension import load
 
     flags = ["-O3", "-march=native", "-ffast-math", "-fno-finite-math-only", "-fopenmp"]
@@ -25,7 +25,7 @@ def compiled(name: str) -> ModuleType:
 
 
 class DeformPatches(torch.autograd.Function):
-    """The patches that a 3x3 modulated deformable convolution multiplies, on CPU.
+    """The patches that a 3x3 modulated deformable convolution multiplies with its kernel, on CPU.
 
     x[n, h, w, c], offset[n, h, w, 18] as (dy, dx) for each tap, mask[n, h, w, 9] -> [n * h * w, 9 * c]. Samples
     outside x read 0.
@@ -45,7 +45,7 @@ class DeformPatches(torch.autograd.Function):
 
 
 class DCN(nn.Module):
-    """DCN_v2, 3x3: offsets and mask come from one convolution of the input, which starts at zero."""
+    """DCN_v2, 3x3. One convolution of the input, whose weights start at zero, gives offsets and mask."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
@@ -56,7 +56,7 @@ class DCN(nn.Module):
         nn.init.zeros_(self.conv_offset_mask.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self.conv_offset_mask(x).float()  # positions in bfloat16 would be off by half a pixel at 128
+        out = self.conv_offset_mask(x).float()  # a bfloat16 position is wrong by half a pixel at 128
         if x.is_cuda:
             from torchvision.ops import deform_conv2d
 
@@ -91,9 +91,9 @@ class FastDeconv(nn.Module):
 class WinogradConv(torch.autograd.Function):
     """3x3 convolution with padding 1 by Winograd's F(2x2, 3x3), in bfloat16 on CPU.
 
-    x[n, h, w, in] bfloat16, weight[out, in, 3, 3], bias[out] float32 -> [n, h, w, out] bfloat16; in and out multiples
-    of 64. oneDNN has only the direct convolution in bfloat16: with all gradients this takes 0.55 of its time
-    (3 maps of 48x48, 256 channels), at 1.6 to 2 times its rounding error.
+    x[n, h, w, in] bfloat16, weight[out, in, 3, 3], bias[out] float32 -> [n, h, w, out] bfloat16; in and out are
+    multiples of 64. In bfloat16, oneDNN has only the direct convolution. With all gradients, this code takes 0.55 of
+    its time (3 maps of 48x48, 256 channels) and has 1.6 to 2 times its rounding error.
     """
 
     @staticmethod
@@ -111,7 +111,7 @@ class WinogradConv(torch.autograd.Function):
 
 
 class Conv3x3(nn.Conv2d):
-    """3x3 convolution with padding 1, by Winograd's method where autocast asks for bfloat16 and the CPU has AVX-512."""
+    """3x3 convolution with padding 1. Uses Winograd's method if autocast wants bfloat16 and the CPU has AVX-512."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__(in_channels, out_channels, 3, padding=1)
@@ -124,9 +124,9 @@ class Conv3x3(nn.Conv2d):
 
 
 class ShallowConv(nn.Conv2d):
-    """A large convolution from few channels: the rows of its kernel become channels, which fill the vector units.
+    """A large convolution from few channels. The rows of its kernel become channels, which fill the vector units.
 
-    Exact, and 0.56 of the time of `nn.Conv2d` (3 to 64 channels, 7x7, float32, with gradients).
+    It is exact, and takes 0.56 of the time of `nn.Conv2d` (3 to 64 channels, 7x7, float32, with gradients).
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -137,9 +137,9 @@ class ShallowConv(nn.Conv2d):
 
 
 class WideConv(nn.Conv2d):
-    """A large convolution to few channels, summed from one-row kernels, as `WideConv` in src/layers.py.
+    """A large convolution to few channels as a sum of one-row kernels, as `WideConv` in src/layers.py.
 
-    Exact, and 0.43 of the time of `nn.Conv2d` (64 to 3 channels, 7x7, float32, with gradients).
+    It is exact, and takes 0.43 of the time of `nn.Conv2d` (64 to 3 channels, 7x7, float32, with gradients).
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int):
@@ -208,11 +208,11 @@ class Mix(nn.Module):
 
 
 class Dehaze(nn.Module):
-    """hazy float32[n, 3, h, w] in 0..1, sides multiples of 4 -> restored, the same.
+    """The network. Hazy float32[n, 3, h, w] in 0..1, sides multiples of 4 -> restored, the same shape.
 
     Args:
-        amp: bfloat16 in all layers but the first two and the last one, which are slower in it on CPU. Parameters,
-            sampling positions and channel means stay float32.
+        amp: compute in bfloat16, except in the first two layers and the last one, which are slower in bfloat16 on CPU.
+            Parameters, sampling positions and channel means stay float32.
     """
 
     def __init__(self, ngf: int = 64, amp: bool = True):

@@ -1,4 +1,4 @@
-"""Muon on the large 3x3 filters, Adam on everything else, with factors on the learning rate."""
+"""Muon for the large 3x3 filters, Adam for all other parameters, with factors on the learning rate."""
 from __future__ import annotations
 
 from typing import Any, Dict, List, Tuple
@@ -8,18 +8,18 @@ from torch import Tensor, nn
 
 from checkpoints.recipe.network import Dehaze
 
-# Offsets learn slowly (Dai et al. 2017). The gradient of the shared block is the sum of six.
+# Offsets learn slowly (Dai et al. 2017). The gradient of the shared block is the sum over six passes.
 FACTORS = {"dcn_block.dcn.conv_offset_mask.": 0.1, "block.": 0.5}
 
 
 def factor_of(name: str) -> float:
-    """Factor on the learning rate of a parameter."""
+    """The factor on the learning rate of a parameter."""
     return next((factor for start, factor in FACTORS.items() if name.startswith(start)), 1.0)
 
 
 def is_filter(name: str, parameter: Tensor) -> bool:
-    """Whether Muon may update it: a 3x3 filter of the encoder, trunk or decoder, not the whitening layer's or the
-    offsets'."""
+    """Whether Muon may update a parameter: 3x3 filters of encoder, trunk and decoder, except those of the whitening
+    layer and of the offsets."""
     return parameter.ndim == 4 and parameter.shape[-1] == 3 and not name.startswith(("deconv", "dcn_block.dcn.conv_"))
 
 
@@ -27,8 +27,8 @@ class Optimizer:
     """The optimizers of the network's parameters.
 
     Args:
-        muon: factor on the learning rate of the parameters that Muon updates; 0 leaves them to Adam. Its updates have
-            the size of Adam's (Liu et al. 2025), so a factor of 1 or 2 suits.
+        muon: factor on the learning rate of the parameters that Muon updates; 0: Adam updates them. Muon's updates
+            have the size of Adam's (Liu et al. 2025), so a factor of 1 or 2 is suitable.
     """
 
     def __init__(self, net: Dehaze, muon: float):
@@ -67,5 +67,5 @@ def _groups(by_factor: Dict[float, List[Tensor]]) -> List[Dict[str, Any]]:
 
 
 def _as_matrix(x: Tensor) -> Tensor:
-    """x[a, b, 3, 3] -> [a, 9 * b], without a copy where x is in channels-last order, as the parameters are."""
+    """x[a, b, 3, 3] -> [a, 9 * b]. Makes no copy of a tensor in channels-last order, as the parameters are."""
     return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1)

@@ -1,10 +1,11 @@
-"""Train AECR-Net on NYU photos with depth, hazed on the fly by RESIDE's recipe; on CPU in bfloat16, or on CUDA.
+"""Train AECR-Net on NYU photos with depth. RESIDE's recipe adds haze on the fly. Runs in bfloat16 on CPU, or on CUDA.
 
     python -m checkpoints.recipe.train --data NYU --out RUN --hours 2.5 --init start.pth
     python -m checkpoints.recipe.train --data NYU --out RUN --hours 2.5 --resume
 
---out gets ema.pth (weights for `scripts/convert_weights.py aecrnet`), state.pt (all that --resume needs) and log.csv.
-SIGTERM and Ctrl-C save and stop. Hours are processor time over threads, so a pause or another job does not count.
+The run writes ema.pth (weights for `scripts/convert_weights.py aecrnet`), state.pt (all that --resume needs) and
+log.csv to --out. SIGTERM and Ctrl-C save and stop. Hours are processor time over threads, so a pause or another job
+does not count.
 """
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ from src.files import atomic_write, make_output_folder
 from src.ranks.signals import StopSignals
 
 COLUMNS = ("step", "minutes", "crops", "l1", "psnr", "silent", "lr", "gain", "offset", "norm")
-CROP = 240 * 240  # pixels of the crops that are counted: the paper's
+CROP = 240 * 240  # pixels of a counted crop, which is the paper's
 
 
 def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
@@ -144,7 +145,7 @@ class Training:
 
     @torch.no_grad()
     def revive(self, photos: List[Photo]) -> None:
-        """Draw channels anew that hardly ever fire on these photos, before the first step."""
+        """Before the first step, draw new filters for channels that hardly ever fire on these photos."""
         with firing(self.net) as shares:
             for level, photo in enumerate(photos):
                 self.net(as_tensor([validation_pair(photo, level % 10)[0]]).to(self.options.device))
@@ -155,7 +156,7 @@ class Training:
         return self.seconds >= self.options.hours * 3600 or 0 < self.options.max_steps <= self.step
 
     def learning_rate(self) -> float:
-        """Rises over the first steps, falls linearly to zero in the last part of the hours."""
+        """The rate rises in the first steps and falls linearly to zero in the last part of the hours."""
         options = self.options
         left = 1 - self.seconds / (options.hours * 3600)
         falling = left / options.cooldown if options.cooldown else 1.0
@@ -186,7 +187,7 @@ class Training:
         self.last = hazy[:1]
 
     def keep(self) -> None:
-        """Write state.pt and ema.pth, each whole or not at all."""
+        """Write state.pt and ema.pth. Each file is written whole or not at all."""
         state = {"net": self.net.state_dict(), "ema": self.ema.state_dict(), "optimizer": self.optimizer.state_dict(),
                  "step": self.step, "seconds": self.seconds, "crops": self.crops}
         weights = {name: value.cpu().contiguous() for name, value in self.ema.state_dict().items()}
@@ -198,7 +199,7 @@ class Training:
                 raise InputError(f"{self.out / name}: cannot be written ({one_line(error)})") from None
 
     def log(self, psnr: float = math.nan, silent: float = math.nan) -> None:
-        """A row of log.csv and of the terminal."""
+        """Write a row to log.csv and to the terminal."""
         if not self.step:
             return
         trunk = trunk_state(self.net, self.last)
@@ -220,12 +221,12 @@ class Training:
             self.step, self.seconds, self.crops = state["step"], state["seconds"], state["crops"]
         except FileNotFoundError:
             raise UsageError(f"--resume: no {path}") from None
-        except Exception as error:  # other bytes than its own make the unpickler stumble in any way
+        except Exception as error:  # on foreign bytes the unpickler may raise any exception
             raise InputError(f"{path}: not the state of such a run, or damaged ({one_line(error)[:120]})") from None
 
 
 def start_weights(path: str, net: Dehaze) -> Dict[str, Tensor]:
-    """Raises: InputError naming the file if it is not a file of this network's weights, all of them finite."""
+    """The weights in a file. Raises: InputError naming the file if they are not this network's, or not finite."""
     weights = read_state(path)
     check(weights, {name: tuple(value.shape) for name, value in net.state_dict().items()}, path, "AECR-Net (paper)")
     broken = [name for name, value in weights.items() if not np.isfinite(value).all()]
@@ -235,8 +236,8 @@ def start_weights(path: str, net: Dehaze) -> Dict[str, Tensor]:
 
 
 def loss_of(out: Tensor, clear: Tensor, pooled: float, fft: float) -> tuple[Tensor, Tensor]:
-    """(loss, L1). With `pooled`, L1 of the means over 8 and 32 pixels is added, since haze is a low frequency; with
-    `fft`, L1 of the Fourier transforms (Cho et al., MIMO-UNet, ICCV 2021)."""
+    """(loss, L1). `pooled` adds L1 of the means over 8 and 32 pixels, because haze has low frequencies. `fft` adds L1
+    of the Fourier transforms (Cho et al., MIMO-UNet, ICCV 2021)."""
     error = out - clear
     loss = l1 = error.abs().mean()
     if pooled:
@@ -249,7 +250,7 @@ def loss_of(out: Tensor, clear: Tensor, pooled: float, fft: float) -> tuple[Tens
 
 @torch.no_grad()
 def validate(net: Dehaze, photos: List[Photo]) -> tuple[float, float]:
-    """Mean PSNR in dB of whole photos with the haze levels of SOTS in turn, and the share of silent channels."""
+    """Mean PSNR in dB of whole photos, which get the haze levels of SOTS in turn, and the share of silent channels."""
     scores = []
     device = next(net.parameters()).device
     with firing(net) as shares:

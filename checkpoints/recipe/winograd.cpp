@@ -1,7 +1,7 @@
 // 3x3 convolution (stride 1, padding 1) and its gradients by Winograd's F(2x2, 3x3), for bfloat16 on CPU with AVX-512,
-// channels last. Each 4x4 tile of the input (they overlap by two) gives 2x2 of the output:
+// channels last. The input is cut into 4x4 tiles that overlap by two. A tile gives 2x2 pixels of the output:
 //   out = A^T [sum over channels of (G g G^T) * (B^T d B)] A
-// so that 16 matrix products over tiles, one for each place in the tile, do the work with 16 multiplications, not 36.
+// There is one matrix product over tiles for each of the 16 places in a tile. A tile needs 16 multiplications, not 36.
 #include <ATen/Parallel.h>
 #include <ATen/native/CPUBlas.h>
 #include <immintrin.h>
@@ -16,11 +16,11 @@ using at::BFloat16;
 using Floats = float __attribute__((vector_size(64)));
 
 constexpr int64_t kLanes = 16;
-constexpr int64_t kTiles = 64;  // at a time: a block's tiles and its panel of products fit in 1 MB of L2
-constexpr int64_t kPanel = 64;  // channels of the result that a matrix product makes at a time
-constexpr int64_t kPairs = 96;  // of tiles at a time, for the gradient of the weights
-constexpr int64_t kRows = 4;    // channels of multiply()'s first factor: 4 x 4 sums stay in registers
-// Strides between the 16 matrices that are no multiple of 4 kB, else all 16 stores of a tile meet in one set of L1.
+constexpr int64_t kTiles = 64;  // in a block; its tiles and its panel of products fit in 1 MB of L2
+constexpr int64_t kPanel = 64;  // channels of the result in a matrix product
+constexpr int64_t kPairs = 96;  // pairs of tiles in a block, for the gradient of the weights
+constexpr int64_t kRows = 4;    // channels of multiply()'s first factor; 4 x 4 sums stay in registers
+// Keeps the stride between the 16 matrices off multiples of 4 kB. Otherwise all 16 stores of a tile hit one set of L1.
 constexpr int64_t kPad = 32;
 
 Floats load(const BFloat16* p) {
@@ -32,8 +32,8 @@ void store(BFloat16* p, Floats v) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), (__m256i)_mm512_cvtneps_pbh((__m512)v));
 }
 
-// Where the values of two tiles (or two channels) go side by side in 32 bits, as vdpbf16ps reads them: each place's
-// `stride` after the last, only places begin to end. first() clears the other half.
+// Destination of the values of two tiles (or two channels), side by side in 32 bits, as vdpbf16ps reads them. The
+// places begin to end follow each other at distance `stride`. first() clears the other half.
 struct Pairs {
   uint32_t* to;
   int64_t stride, begin, end;
@@ -56,8 +56,8 @@ struct Shape {
   int64_t tiles() const { return n * rows() * cols(); }
 };
 
-// The channels of each pixel of a size x size square whose corner is that of the tile's output, moved by -margin;
-// `outside` stands in for pixels beyond the image.
+// The channels of each pixel of a size x size square. Its corner is the corner of the tile's output, moved by -margin.
+// `outside` replaces pixels beyond the image.
 template <int size, int margin, typename T>
 void pixels(T* x, T* outside, const Shape& s, int64_t c, int64_t tile, T** at) {
   const int64_t image = tile / (s.rows() * s.cols()), y = tile / s.cols() % s.rows() * 2 - margin,
@@ -69,7 +69,7 @@ void pixels(T* x, T* outside, const Shape& s, int64_t c, int64_t tile, T** at) {
   }
 }
 
-// put(i, .) for each place i: kLanes channels of B^T d B of the tile whose pixels lie at `at`.
+// Calls put(i, .) for each place i with kLanes channels of B^T d B. The pixels of the tile lie at `at`.
 template <typename Put>
 void input_tile(const BFloat16* const* at, int64_t channel, const Put& put) {
   Floats d[16];
@@ -89,7 +89,7 @@ void input_tile(const BFloat16* const* at, int64_t channel, const Put& put) {
   for (int i = 0; i < 16; ++i) put(i, d[i]);
 }
 
-// The same for A d A^T of the 2x2 gradients of a tile's output.
+// The same with A d A^T, of the 2x2 gradients of a tile's output.
 template <typename Put>
 void output_grad_tile(const BFloat16* const* at, int64_t channel, const Put& put) {
   const Floats a = load(at[0] + channel), b = load(at[1] + channel), c = load(at[2] + channel),
@@ -142,7 +142,7 @@ void weight_grad_tile(const float* u, int64_t stride, float* to) {
     for (int i = 0; i < 9; ++i) to[lane * 9 + i] = d[i / 3 * 4 + i % 3][lane];
 }
 
-// put(i, .): G g G^T for kLanes weights g[9], `step` floats apart; `turned` is g turned by 180 degrees.
+// Calls put(i, .) with G g G^T for kLanes weights g[9], which lie `step` floats apart. `turned` turns g by 180 degrees.
 template <typename Put>
 void weight_tile(const float* g, int64_t step, bool turned, const Put& put) {
   const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
@@ -163,8 +163,8 @@ void weight_tile(const float* g, int64_t step, bool turned, const Put& put) {
   for (int i = 0; i < 16; ++i) put(i, d[i]);
 }
 
-// weight[out, in, 3, 3] as brgemm reads it: pairs over in of bfloat16, [out / kPanel, 16, in / 2, kPanel].
-// If turned, for the gradient of the input: by 180 degrees, in and out exchanged.
+// weight[out, in, 3, 3] in the layout of brgemm: pairs of bfloat16 over `in`, [out / kPanel, 16, in / 2, kPanel].
+// `turned` is for the gradient of the input: it turns the kernel by 180 degrees and exchanges in and out.
 torch::Tensor pack(const torch::Tensor& weight, bool turned) {
   const auto n = weight.size(turned), k = weight.size(!turned), n_step = weight.stride(turned),
              k_step = weight.stride(!turned), stride = k / 2 * kPanel;
@@ -183,8 +183,8 @@ torch::Tensor pack(const torch::Tensor& weight, bool turned) {
   return u.view(torch::kBFloat16);
 }
 
-// Sums of products over pairs of tiles: for kRows channels of a and kPanel of b,
-// sum[i * stride + j] += a[t * a_stride + i] . b[t * b_stride + j], each 32 bits being the two tiles' bfloat16.
+// Sums of products over pairs of tiles, for kRows channels of a and kPanel channels of b:
+// sum[i * stride + j] += a[t * a_stride + i] . b[t * b_stride + j]. 32 bits hold the bfloat16 values of two tiles.
 void multiply(const uint32_t* a, int64_t a_stride, const uint32_t* b, int64_t b_stride, int64_t pairs, float* sum,
               int64_t stride) {
   constexpr int columns = kPanel / kLanes;
