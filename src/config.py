@@ -1,4 +1,4 @@
-"""Options: defaults from configs/gitee.yaml, another YAML file over them, flags over both. Strict."""
+"""Options. configs/gitee.yaml holds the defaults, another YAML file replaces them, flags replace both. Strict."""
 from __future__ import annotations
 
 import argparse
@@ -27,11 +27,11 @@ CHOICES = {
 }
 
 BOOLEANS = ("True", "False", "true", "false")
-EXPONENTIAL = r"[-+]?\d+(\.\d*)?[eE][-+]?\d+"  # 1e-5 and 1.5e5, which YAML 1.1 takes for text
+EXPONENTIAL = r"[-+]?\d+(\.\d*)?[eE][-+]?\d+"  # as 1e-5 and 1.5e5, which are texts in YAML 1.1
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that takes no abbreviations and raises UsageError: one line, no usage block."""
+    """argparse without abbreviations. An error raises UsageError, which is one line without a usage block."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
@@ -51,11 +51,11 @@ def parse(
 
     Args:
         argv: the command line without the program's name.
-        sections: sections of gitee.yaml whose keys this script reads; no other flag is accepted.
-        positional: name -> help of positional arguments, each taking any number of values.
-        short: key -> a second, one-letter flag.
+        sections: the sections of gitee.yaml whose keys this script reads. Any other flag is an error.
+        positional: name -> help of the positional arguments. Each takes any number of values.
+        short: key -> a second flag of one letter.
 
-    Returns: a namespace with every key of the sections, and `given`: the names set on the command line.
+    Returns: a namespace with every key of the sections, and with `given`, the names that the command line sets.
     Raises: UsageError naming the flag or key that is unknown, of the wrong type or out of its limits.
     """
     defaults, helps = _read(DEFAULTS), _comments(DEFAULTS)
@@ -82,14 +82,14 @@ def parse(
 
 
 def save(options: SimpleNamespace, path: PathLike) -> None:
-    """Write the resolved options as flat YAML, as `--config` reads them."""
+    """Write the resolved options as flat YAML, which `--config` can read."""
     values = {key: value for key, value in vars(options).items() if key != "given"}
     with atomic_write(path) as temporary:
         temporary.write_text(yaml.safe_dump(values, sort_keys=False))
 
 
 def _argument(key: str, default: Any) -> Dict[str, Any]:
-    """How argparse reads the flag of one key."""
+    """The arguments with which argparse reads the flag of a key."""
     if isinstance(default, bool):
         return {"type": _boolean, "nargs": "?", "const": True, "metavar": "BOOL"}
     if isinstance(default, list):
@@ -104,7 +104,7 @@ def _shown(default: Any) -> str:
 
 
 def _spelled_out(argv: Sequence[str], switches: Set[str]) -> List[str]:
-    """`--switch` alone as `--switch=True`, so that argparse does not take the file behind it for its value."""
+    """Replace a lone `--switch` with `--switch=True`, so that argparse does not read the next word as its value."""
     following = [*argv[1:], ""]
     return [f"{flag}=True" if flag in switches and value not in BOOLEANS else flag
             for flag, value in zip(argv, following)]
@@ -117,9 +117,9 @@ def _boolean(text: str) -> bool:
 
 
 def _overrides(path, defaults, sections) -> Dict[str, Any]:
-    """Values of the user's YAML file, by section or flat, checked against the defaults.
+    """The values of the user's YAML file, which may have sections or be flat. The defaults decide their types.
 
-    A key in a section counts for that section alone, a flat key for whichever section the script reads.
+    A key in a section sets the option of that section. A flat key sets the option of the section that the script reads.
     """
     values: Dict[str, Any] = {}
     if path == "":
@@ -138,7 +138,7 @@ def _overrides(path, defaults, sections) -> Dict[str, Any]:
 
 
 def _typed(path, key, value, default):
-    """The value if it has the default's type; an integer will do for a float."""
+    """The value with the type of the default. An integer may stand for a float. Raises: UsageError for other types."""
     if isinstance(default, float) and (type(value) is int or re.fullmatch(EXPONENTIAL, str(value))):
         value = float(value)
     if isinstance(default, list) and isinstance(value, list):
@@ -161,7 +161,7 @@ def _read(path: Path) -> Dict[str, Any]:
 
 
 def _comments(path: Path) -> Dict[Tuple[str, str], str]:
-    """The comment behind each key, by section and key: the one place where an option is explained."""
+    """(section, key) -> the comment after the key, which is the help text of the option."""
     comments, section = {}, ""
     for line in path.read_text(encoding="utf-8").splitlines():
         entry, _, comment = line.partition("# ")

@@ -11,9 +11,9 @@ from mindspore import Tensor, ops
 
 
 def tap_positions(h: int, w: int, side: int) -> Tuple[np.ndarray, np.ndarray]:
-    """Where the taps of a side x side kernel read in a padded h x w map, rows and columns, [h, w, side**2] each.
+    """Positions of the taps of a side x side kernel in a padded h x w map: rows and columns, [h, w, side**2] each.
 
-    Rows and columns are exchanged: Meshgrid gives (x, y) by default, the reference reads it as (y, x).
+    Rows and columns are exchanged, because Meshgrid gives (x, y) by default and the reference reads (y, x).
     """
     reach = np.arange(side) - side // 2
     tap_y, tap_x = np.tile(reach, side), np.repeat(reach, side)
@@ -25,12 +25,12 @@ def tap_positions(h: int, w: int, side: int) -> Tuple[np.ndarray, np.ndarray]:
 def gitee_neighbours(position: Tensor, size, clamp: Callable = ops.clamp):
     """The two pixels around each position on one axis, and their weights.
 
-    Positions in the padded map are clamped to the size without padding, and each pixel for itself; at the border the
-    weights sum to 2.
+    The reference clamps positions of the padded map to the size without padding. It clamps each pixel by itself, so the
+    two weights sum to 2 at the border.
 
     Args:
-        size: of the map without padding, a number or a tensor.
-        clamp: of the export graph, which needs tensors as bounds.
+        size: size of the map without padding, a number or a tensor.
+        clamp: the function that limits a tensor. The export graph has its own, because it needs tensors as bounds.
     """
     low = ops.floor(position)
     pixels = clamp(low, 0.0, size - 1.0), clamp(low + 1.0, 0.0, size - 1.0)
@@ -39,9 +39,9 @@ def gitee_neighbours(position: Tensor, size, clamp: Callable = ops.clamp):
 
 
 def mix_rows(values: Tensor, side: int) -> Tensor:
-    """Tensor[n, h, w, side**2, 4] in the order in which the reference reads it.
+    """Reorder Tensor[n, h, w, side**2, 4] as the reference reads it.
 
-    The reference lays out the kernel's rows of taps one below the other for the whole map, not for each pixel.
+    The reference stacks the rows of taps for the whole map, and not for each pixel.
     """
     n, h, w = values.shape[:3]
     values = values.reshape(n, h, w, side, side, 4).transpose(0, 3, 1, 2, 4, 5)

@@ -1,4 +1,4 @@
-"""What a user did wrong, said in one line."""
+"""Mistakes of the user, reported in one line."""
 from __future__ import annotations
 
 import sys
@@ -6,7 +6,7 @@ from typing import Callable, Optional
 
 
 class UserError(Exception):
-    """A mistake of the user's or of their machine, not of the program. Ends a script with `exit_code`."""
+    """A mistake of the user, or a fault of the machine, but not of the program. A script exits with `exit_code`."""
 
     exit_code = 1
 
@@ -22,12 +22,12 @@ class UsageError(UserError):
 
 
 def one_line(error: BaseException) -> str:
-    """The message of `error` on one line, its type's name where it has no message."""
+    """The message of `error` on one line, or the name of its type if there is no message."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def run(main: Callable[[], Optional[int]]) -> None:
-    """Call `main` as a script: exit with what it returns, print a UserError as one line instead of a traceback."""
+    """Call `main` as a script and exit with its result. A UserError is printed as one line, without a traceback."""
     try:
         sys.exit(main() or 0)
     except UserError as error:

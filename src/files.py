@@ -1,4 +1,4 @@
-"""Files that are either there whole or not at all, and their hash."""
+"""Files that are written whole or not at all, their hash, and the files that the program ships with."""
 from __future__ import annotations
 
 import contextlib
@@ -14,13 +14,12 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 @contextlib.contextmanager
 def atomic_write(path: PathLike) -> Iterator[Path]:
-    """Give a temporary path beside `path`; what is written there takes the final name when the block ends well.
+    """Give a temporary path beside `path`. The file there gets the final name when the block ends without an exception.
 
-    A reader never sees half a file, and an existing file survives a crash, a kill or a full disk in
-    the middle of the block. The temporary name keeps the suffix of `path`, since libraries choose a
-    format by it.
+    A reader never sees half a file. An existing file survives a crash, a kill or a full disk during the block. The
+    temporary name has the suffix of `path`, because libraries choose a format by the suffix.
 
-    Raises: whatever the block raises, after removing the temporary file.
+    Raises: the exception of the block, after the temporary file is removed.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
@@ -35,9 +34,9 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
 
 
 def make_output_folder(path: PathLike, flag: str) -> Path:
-    """Create the folder `path` if need be and make sure that files can be written there.
+    """Create the folder `path` if it is missing, and make sure that it is writable.
 
-    Raises: InputError naming `flag` if it is not a folder or not writable.
+    Raises: InputError naming `flag` if `path` is not a folder or not writable.
     """
     path = Path(path)
     probe = path / f".probe.{os.getpid()}"
@@ -51,14 +50,14 @@ def make_output_folder(path: PathLike, flag: str) -> Path:
 
 
 def sha256(path: PathLike) -> str:
-    """Hash of a file, to know a checkpoint again."""
+    """The SHA-256 hash of a file, which identifies a checkpoint or a model."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def shipped(path: str) -> Path:
-    """A file that the program ships with, as "configs/gitee.yaml": beside src/ in a clone, in the installed package.
+    """The path of a file that the program ships with, such as "configs/gitee.yaml".
 
-    pyproject.toml says which folders are installed.
+    In a clone the file lies beside src/, in an installation inside the package. pyproject.toml lists the folders.
     """
     package = Path(__file__).resolve().parent
     return (package.parent if package.name == "src" else package) / path

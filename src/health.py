@@ -1,8 +1,8 @@
-"""Whether the network's trunk takes part.
+"""Finds out whether the trunk of the network works.
 
-One shared block is passed six times and feeds one deformable convolution twice. With too high a learning rate its
-features can grow with every pass; the offsets then point outside the map, where samples read 0 and no gradient comes
-back. The decoder's mixups carry the encoder's features past the trunk, so the loss hardly shows it.
+One shared block is passed six times, and one deformable convolution is passed twice after it. If the learning rate is
+too high, the features may grow with every pass. The offsets then point outside the map, where samples are 0 and have no
+gradient. The decoder's mixups carry the encoder's features past the trunk, so the loss hardly shows the fault.
 """
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from mindspore import Tensor, nn
 from .aecrnet import MULTIPLE, Dehaze
 
 MOST_GAIN = 10.0
-MOST_OFFSET = 0.25  # of the shorter side of the feature map
+MOST_OFFSET = 0.25  # share of the shorter side of the feature map
 MOST_SILENT = 0.1
 FEATURE_SCALE = 4  # the trunk works at a quarter of the image's size
-SAMPLE = 256  # pixels: side of the middle part of a photo that is looked at
+SAMPLE = 256  # pixels; side of the middle part of a photo that the probe sees
 
 REMEDY = ("train again from healthy weights with --lr 3e-4 at most, --offset_lr_factor 0.1, --block_lr_factor 0.5 and "
           "--clip_norm 0.5")
 
 
 class Probed(NamedTuple):
-    """What `Dehaze.probe` finds in one image, and the shorter side of its feature map."""
+    """The result of `Dehaze.probe` for one image, and the shorter side of its feature map."""
 
     before: float
     after: float
@@ -35,12 +35,12 @@ class Probed(NamedTuple):
 
 
 class Health(NamedTuple):
-    """What `judge` finds, means over its images.
+    """The result of `judge`: means over the images.
 
-    gain: deviation of the features after the six passes over that before them; about 1 in a healthy network.
+    gain: deviation of the features after the six passes over their deviation before; about 1 in a healthy network.
     offset: mean absolute offset of the deformable convolution, in pixels of its map (a quarter of the image's size).
-    silent: share of channels that are zero everywhere in all images, of the encoder's three layers (arch gitee, whose
-        encoder has no activations: of the block's first convolution).
+    silent: share of the channels in the three layers of the encoder that are zero everywhere in all images. The encoder
+        of arch gitee has no activations; there the channels are those of the first convolution of the block.
     side: shorter side of the map in pixels.
     """
 
@@ -50,7 +50,7 @@ class Health(NamedTuple):
     side: float
 
     def warning(self) -> str:
-        """What is wrong and what to do, in one line; empty for a healthy network."""
+        """One line that names the fault and the remedy. Empty for a healthy network."""
         faults = []
         if not self.gain <= MOST_GAIN:
             faults.append(f"features grow {self.gain:.3g}-fold in the six passes")
@@ -61,12 +61,12 @@ class Health(NamedTuple):
         return f"part of the network does not work: {', '.join(faults)}; {REMEDY}" if faults else ""
 
     def trunk(self) -> Dict[str, float]:
-        """Gain and offset by name, for a log."""
+        """Gain and offset by name, for the log."""
         return {"gain": self.gain, "offset": self.offset}
 
 
 def judge(probed: Sequence[Probed]) -> Health:
-    """The health of a network by what was found in at least one image."""
+    """The health of a network, from the probes of at least one image."""
     gains = [one.after / one.before if one.before > 0 else math.inf for one in probed]
     peaks = np.max([one.peaks for one in probed], axis=0)
     return Health(float(np.mean(gains)), float(np.mean([one.offset for one in probed])),
@@ -74,16 +74,16 @@ def judge(probed: Sequence[Probed]) -> Health:
 
 
 def middle(image: np.ndarray) -> np.ndarray:
-    """The middle SAMPLE x SAMPLE pixels of [h, w, 3], or as much as there is, in multiples of MULTIPLE."""
+    """The middle SAMPLE x SAMPLE pixels of [h, w, 3]. A shorter side is cut to a multiple of MULTIPLE."""
     height, width = (min(SAMPLE, side) // MULTIPLE * MULTIPLE for side in image.shape[:2])
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return image[top:top + height, left:left + width]
 
 
 class ProbeCell(nn.Cell):
-    """`Dehaze.probe` as a cell, which graph mode compiles.
+    """`Dehaze.probe` as a cell, because graph mode compiles cells.
 
-    `of(x)`: float32[1, 3, h, w] in the arch's value range -> `Probed`, with the stored statistics of the first layer.
+    of(x): float32[1, 3, h, w] in the value range of the arch -> `Probed`. The network is in evaluation mode meanwhile.
     """
 
     def __init__(self, net: Dehaze):

@@ -3,12 +3,12 @@
     python -m src.launch --workers 8 --log_dir ckpt/run/logs train.py --device_target Ascend ...
     python -m src.launch --workers 8 eval.py --dir_data SOTS/indoor --data_test RESIDE
 
-For several hosts, run the same command on each, with the environment variables NODES (how many), NODE_RANK (0 .. NODES
-- 1) and MASTER_ADDR (address of host 0); MASTER_PORT if 8118 is taken there.
+For several hosts, run the same command on each host with these environment variables: NODES (the number of hosts),
+NODE_RANK (0 .. NODES - 1) and MASTER_ADDR (the address of host 0). Set MASTER_PORT if port 8118 of host 0 is in use.
 
-The terminal shows what rank 0 prints. Ctrl-C and SIGTERM ask every rank to stop after the step in hand, a second one
-kills them. When a rank fails, or is killed, all ranks of this host end within seconds and those of other hosts within
-a minute (MS_NODE_TIMEOUT, 30 s without a sign of life). Exit code: 0, or that of the first rank that failed.
+The terminal shows the output of rank 0. Ctrl-C and SIGTERM ask every rank to stop after the current step; a second
+signal kills the ranks. If a rank fails or is killed, all ranks of this host end within seconds. The ranks of other
+hosts end in a minute (MS_NODE_TIMEOUT: 30 s without a sign of life). Exit code: 0, or that of the first failed rank.
 """
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from .files import make_output_folder
 from .limits import path_rule
 
 DEFAULT_PORT = 8118  # msrun's
-MOST_WORKERS = 1024  # far above the cards of any host
+MOST_WORKERS = 1024  # no host has so many cards
 
 
 class Cluster(NamedTuple):
-    """Where the ranks run: `nodes` hosts, of which this is number `node_rank`; the scheduler is on host 0."""
+    """The hosts of a run: `nodes` hosts, of which this is number `node_rank`. The scheduler runs on host 0."""
 
     nodes: int = 1
     node_rank: int = 0
@@ -50,9 +50,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def read_cluster(variables: Mapping[str, str]) -> Cluster:
-    """The hosts of the run, from NODES, NODE_RANK, MASTER_ADDR and MASTER_PORT; one host where NODES is not set.
+    """The hosts of the run, from NODES, NODE_RANK, MASTER_ADDR and MASTER_PORT. Without NODES there is one host.
 
-    Raises: UsageError if a variable is missing or makes no sense.
+    Raises: UsageError if a variable is missing or out of its range.
     """
     nodes = _number(variables, "NODES", 1, 1, 1 << 16)
     port = _number(variables, "MASTER_PORT", DEFAULT_PORT if nodes > 1 else _free_port(), 1024, 65535)
@@ -71,14 +71,14 @@ def command(options: argparse.Namespace, cluster: Cluster, logs: Path) -> List[s
         sys.executable, "-m", "mindspore.parallel.cluster.run", f"--worker_num={options.workers * cluster.nodes}",
         f"--local_worker_num={options.workers}", f"--master_addr={cluster.address}", f"--master_port={cluster.port}",
         f"--node_rank={cluster.node_rank}", f"--log_dir={logs}", "--join=True",
-        "--tail_worker_log=-2",  # no rank: its `tail` processes would show them all, and outlive a kill
+        "--tail_worker_log=-2",  # show no rank: msrun's `tail` processes would show all ranks and survive a kill
         *table, "python3", options.script, *options.arguments]
 
 
 def environment(variables: Mapping[str, str], workers: int) -> Dict[str, str]:
-    """The environment of msrun: what the user set, this Python first on PATH, the processors shared out."""
+    """The environment of msrun: the user's variables, this Python first on PATH, an equal share of the processors."""
     result = {"MS_NODE_TIMEOUT": "30", "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers)), **variables}
-    # msrun starts whatever `python3` it finds
+    # msrun starts the first `python3` on PATH
     result["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), variables.get("PATH", os.defpath)])
     result["PYTHONUNBUFFERED"] = "1"
     return result

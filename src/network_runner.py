@@ -1,4 +1,4 @@
-"""A checkpoint's network as a function of numpy arrays, compiled where that pays."""
+"""The network of a checkpoint as a function of numpy arrays. It is compiled if that saves time."""
 from __future__ import annotations
 
 from collections import Counter
@@ -15,10 +15,10 @@ from .files import PathLike
 from .health import ProbeCell
 from .ranks.device import select_device
 
-# (pixels, calls): a shape with as many pixels is compiled from as many calls on (see NetworkRunner)
+# (pixels, calls): a shape of at least so many pixels is compiled for at least so many calls (see NetworkRunner)
 WORTH_COMPILING = ((300_000, 1), (50_000, 2), (0, 8))
-MAX_GRAPH_PIXELS = 1_000_000  # of all images in a batch; a graph keeps its memory, about 3 GB here
-MAX_GRAPHS = 2  # a compiled shape keeps its memory; two, because turned images have a second one
+MAX_GRAPH_PIXELS = 1_000_000  # pixels of a batch; a graph of this size keeps about 3 GB of memory
+MAX_GRAPHS = 2  # each graph keeps its memory; images turned by 90 degrees need a second graph
 
 Shape = Tuple[int, ...]
 
@@ -26,9 +26,8 @@ Shape = Tuple[int, ...]
 class NetworkRunner:
     """The network of a checkpoint on one device.
 
-    A call with a new shape runs operator by operator (PyNative), which needs no preparation, or as a
-    graph, compiled for this shape. Seconds of a call, gitee, 2 cores (`python scripts/benchmark.py
-    --cases modes`):
+    A call runs operator by operator (PyNative), which needs no preparation, or as a graph that is compiled for the
+    shape of the input. Seconds of a call, arch gitee, 2 cores (`python scripts/benchmark.py --cases modes`):
 
     | n, h, w     | PyNative | graph, later | graph, first | pays from |
     |-------------|----------|--------------|--------------|-----------|
@@ -36,15 +35,15 @@ class NetworkRunner:
     | 1, 240, 320 | 1.77     | 0.89         | 2.70         | 2 calls   |
     | 1, 480, 640 | 6.16     | 3.61         | 5.90         | 1 call    |
 
-    So a shape is compiled when `expect` announced enough calls with it, or enough were seen, up to a
-    size that bounds the memory (3 kB a pixel, as in PyNative mode, but kept). In a process that is in
-    graph mode everything is compiled; the mode is never changed here.
+    A shape is therefore compiled if `expect` announced enough calls with it, or if there were enough calls. The shape
+    must not exceed a size that bounds the memory: a graph keeps 3 kB a pixel, which PyNative mode frees after a call.
+    In a process in graph mode, every shape is compiled. This class never changes the mode.
 
     Attributes:
         path: the checkpoint.
-        description: what the checkpoint says about itself (src.checkpoint.describe).
-        value_range: white in input and output of the network.
-        probe: looks into the trunk, float32[1, 3, h, w] in 0..value_range -> src.health.Probed.
+        description: the description in the checkpoint (src.checkpoint.describe).
+        value_range: the value of white in the input and the output of the network.
+        probe: measures the trunk, float32[1, 3, h, w] in 0..value_range -> src.health.Probed.
 
     Raises: InputError if the device or the checkpoint cannot be used.
     """
@@ -66,7 +65,7 @@ class NetworkRunner:
         self._expected[tuple(shape)] += calls
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """float32[n, 3, h, w] in 0..value_range -> the same, restored, not clipped."""
+        """Hazy images, float32[n, 3, h, w] in 0..value_range -> restored images of the same shape, not clipped."""
         self._seen[x.shape] += 1
         if x.shape not in self._compiled and not self._compiling_pays(x.shape):
             return self._net(Tensor(x)).asnumpy()
@@ -88,4 +87,4 @@ class NetworkRunner:
         for shape in self._compiled:
             del self._expected[shape]
         self._compiled.clear()
-        self._seen.clear()  # each must earn its next compilation
+        self._seen.clear()  # a shape is compiled again only after enough new calls
