@@ -1,6 +1,8 @@
 """Checkpoints: written whole or not at all, described from inside, loaded strictly."""
 from __future__ import annotations
 
+import hashlib
+import logging
 from pathlib import Path
 from typing import Any, Dict, Mapping, Tuple
 
@@ -18,6 +20,8 @@ REFERENCE = {"arch": "gitee", "dcn_sampling": "gitee"}
 # What train.py keeps beside the weights to go on from; everyone else passes over it.
 TRAINING_STATE = ("optimizer.", "ema.")
 
+CHECKSUM = "sha256"  # where it stands in the description; files of the reference and early ones of ours have none
+
 
 def describe(net: Dehaze, **facts: Any) -> Dict[str, Any]:
     """The description that goes into a checkpoint of `net`: what a reader needs to use it, and `facts`."""
@@ -33,29 +37,35 @@ def save_checkpoint(path: PathLike, parameters: Mapping[str, Any], description: 
 
     Raises: OSError or RuntimeError if the file cannot be written (disk full); an older file is then intact.
     """
+    description = {**description, CHECKSUM: _checksum(parameters, description)}
     values = [{"name": name, "data": _as_tensor(value)} for name, value in parameters.items()]
     with atomic_write(path) as temporary:
-        mindspore.save_checkpoint(values, str(temporary), append_dict=dict(description))
+        mindspore.save_checkpoint(values, str(temporary), append_dict=description)
         temporary.chmod(0o644)  # MindSpore writes it for its owner to read, nothing more
 
 
 def load_checkpoint(path: PathLike) -> Tuple[Dict[str, Parameter], Dict[str, Any]]:
     """Read a checkpoint: parameters by name, and its description as str, int, float and bool.
 
-    Raises: InputError if the file is missing, truncated or no MindSpore checkpoint.
+    Raises: InputError if the file is missing, truncated, no MindSpore checkpoint, or does not have its checksum.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     if path.suffix != ".ckpt":
         raise InputError(f"{path}: a checkpoint's name ends in .ckpt; scripts/convert_weights.py converts others")
+    logging.disable(logging.CRITICAL)  # MindSpore says less than we do
     try:
         entries = mindspore.load_checkpoint(str(path))
-    except (ValueError, RuntimeError, TypeError, OSError) as error:
+    except Exception as error:  # flipped bits lead MindSpore and its protobuf anywhere
         raise InputError(f"{path}: not a checkpoint, or truncated ({one_line(error)[:120]})") from None
+    finally:
+        logging.disable(logging.NOTSET)
     facts = {name for name, value in entries.items() if "." not in name and getattr(value, "shape", ()) == ()}
     parameters = {name: value for name, value in entries.items() if name not in facts}
     description = {name: _as_python(entries[name]) for name in facts}
+    if description.pop(CHECKSUM, None) not in (None, _checksum(parameters, description)):
+        raise InputError(f"{path}: damaged, its content has another checksum than it had when it was written")
     return parameters, description
 
 
@@ -108,6 +118,17 @@ def load_into(cell: nn.Cell, parameters: Mapping[str, Parameter], path: PathLike
         raise InputError(f"{path}: damaged, inf or nan in {', '.join(broken)}")
     for name, parameter in own.items():
         parameter.set_data(Tensor(parameters[name].asnumpy(), parameter.dtype))
+
+
+def _checksum(parameters: Mapping[str, Any], description: Mapping[str, Any]) -> str:
+    """Hash of names, types, shapes and values, in whatever order."""
+    stored = {name: np.float32(value) if isinstance(value, float) else value for name, value in description.items()}
+    digest = hashlib.sha256(" ".join(f"{name}={stored[name]}" for name in sorted(stored)).encode())
+    for name in sorted(parameters):
+        values = _as_tensor(parameters[name]).asnumpy()
+        digest.update(f"{name} {values.dtype} {values.shape} ".encode())
+        digest.update(np.ascontiguousarray(values))
+    return digest.hexdigest()
 
 
 def _as_tensor(value: Any) -> Tensor:

@@ -87,6 +87,39 @@ def test_a_loaded_network_computes_what_the_saved_one_did(saved, gitee):
     np.testing.assert_array_equal(load_network(saved)[0](x).asnumpy(), gitee.set_train(False)(x).asnumpy())
 
 
+# damaged files
+
+def test_flipped_bits_are_an_error_wherever_they_are(tmp_path, saved):
+    rng = np.random.default_rng(0)
+    content = saved.read_bytes()
+    for attempt in range(40):  # half of them in the first names and shapes, where they break the file's structure
+        damaged = np.frombuffer(content, np.uint8).copy()
+        bits = rng.integers(len(content) if attempt % 2 else 2000, size=1 if attempt < 30 else 200)
+        damaged[bits] ^= (1 << rng.integers(8, size=len(bits))).astype(np.uint8)
+        (tmp_path / "flipped.ckpt").write_bytes(damaged.tobytes())
+        with pytest.raises(InputError, match="flipped.ckpt: (damaged|not a checkpoint)") as caught:
+            load_network(tmp_path / "flipped.ckpt")
+        assert "\n" not in str(caught.value)
+
+
+def test_a_changed_description_is_an_error(tmp_path, gitee):
+    """As whoever edits a file by hand would make it: what is written anew gets a checksum of its own."""
+    path = tmp_path / "net.ckpt"
+    save_checkpoint(path, weights(gitee), describe(gitee, val_psnr=21.25))
+    entries = mindspore.load_checkpoint(str(path))
+    facts = {name: entries.pop(name) for name in ("arch", "dcn_sampling", "sha256")}
+    facts.update(value_range=255.0, val_psnr=31.25)
+    values = [{"name": name, "data": value} for name, value in entries.items() if "." in name]
+    mindspore.save_checkpoint(values, str(path), append_dict=facts)
+    with pytest.raises(InputError, match="net.ckpt: damaged, its content has another checksum"):
+        load_checkpoint(path)
+
+
+def test_files_from_before_the_checksum_are_read(tmp_path, gitee):
+    mindspore.save_checkpoint(gitee, str(tmp_path / "old.ckpt"), append_dict=describe(gitee, step=3))
+    assert load_checkpoint(tmp_path / "old.ckpt")[1] == {**describe(gitee), "step": 3}
+
+
 # strict loading
 
 def test_all_faults_are_listed_in_one_error(tmp_path, gitee):
