@@ -1,7 +1,7 @@
-"""Run a function compiled and eagerly, with its gradients, as often as a test needs.
+"""Run a function and its gradients, compiled or eagerly, several times.
 
-MindSpore has operators whose gradient is right in the first call of a compiled graph and wrong in
-all later ones; so the tests of gradients call one compiled function several times.
+Some operators of MindSpore have gradients that are right in the first call of a compiled graph and wrong in all later
+calls. The tests of gradients therefore call one compiled function several times.
 """
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ both_modes = pytest.mark.parametrize("mode", [mindspore.GRAPH_MODE, mindspore.PY
 
 @contextlib.contextmanager
 def running(mode: int) -> Iterator[None]:
-    """Set MindSpore's mode for the block."""
+    """Set MindSpore's mode inside the context."""
     before = mindspore.get_context("mode")
     mindspore.set_context(mode=mode)
     try:
@@ -29,7 +29,7 @@ def running(mode: int) -> Iterator[None]:
 
 
 class Function(nn.Cell):
-    """A function as a cell: graph mode compiles cells, and runs plain functions eagerly."""
+    """A function as a cell. Graph mode compiles cells and runs plain functions eagerly."""
 
     def __init__(self, function: Callable[..., Tensor]):
         super().__init__(auto_prefix=False)
@@ -40,7 +40,7 @@ class Function(nn.Cell):
 
 
 class Gradients(nn.Cell):
-    """Output of `forward`, and the gradients of sum(output * factor) by its inputs and by `weights`.
+    """The output of `forward`, and the gradients of sum(output * factor) by the inputs and by `weights`.
 
     construct(factor, *inputs) -> output, gradients by each input, gradients by each weight.
     """

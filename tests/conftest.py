@@ -17,26 +17,26 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def pytest_unconfigure(config):
-    """After pytest's own last line, where everybody looks."""
+    """Print the skipped tests after the last line of pytest, where everybody looks."""
     if needs.skipped:
         print(needs.last_line())
 
 
 @pytest.fixture(scope="session")
 def golden_gitee():
-    """Numbers of the model-zoo reference, see tests/golden/README.md."""
+    """Numbers from the model-zoo reference, see tests/golden/README.md."""
     return dict(np.load(ROOT / "tests/golden/gitee.npz"))
 
 
 @pytest.fixture(scope="session")
 def golden_official():
-    """Numbers of the authors' network, see tests/golden/README.md."""
+    """Numbers from the authors' network, see tests/golden/README.md."""
     return dict(np.load(ROOT / "tests/golden/official.npz"))
 
 
 @pytest.fixture(scope="session")
 def shared_data():
-    """Research photos that are not part of the project; tests that need them are skipped without."""
+    """The folder of research photos, which are not part of the project. Without them the test is skipped."""
     if not (SHARED / "data").is_dir():
         pytest.skip("needs the NYU and SOTS photos in ../shared/data")
     return SHARED / "data"
@@ -44,7 +44,7 @@ def shared_data():
 
 @pytest.fixture(autouse=True, scope="module")
 def usual_mode():
-    """train.py switches the process to graph mode; the next file's tests want MindSpore's default."""
+    """Set MindSpore's default mode after each file, because train.py switches the process to graph mode."""
     yield
     if "mindspore" in sys.modules:
         mindspore = sys.modules["mindspore"]
@@ -53,7 +53,7 @@ def usual_mode():
 
 @pytest.fixture
 def mode_kept():
-    """An exported model runs in graph mode only and switches the process to it; other tests want their own."""
+    """Restore MindSpore's mode after the test. An exported model switches the process to graph mode."""
     import mindspore
 
     mode = mindspore.get_context("mode")
@@ -63,7 +63,7 @@ def mode_kept():
 
 @pytest.fixture(scope="session")
 def random_checkpoint(tmp_path_factory):
-    """A checkpoint of arch gitee with random weights: it dehazes nothing, but runs like a trained one."""
+    """A checkpoint of arch gitee with random weights. It dehazes nothing, but runs like a trained one."""
     import mindspore
 
     from src.aecrnet import Dehaze

@@ -1,4 +1,4 @@
-"""What a rank of tests/test_distributed.py does: several trainings in one process, and what came of them on this rank.
+"""The program of a rank in tests/test_distributed.py: several trainings in one process, with a record of each.
 
     python -m src.launch --workers 2 --log_dir LOGS tests/distributed.py PLAN.json
 """
@@ -29,7 +29,7 @@ DEHAZE = setup.Dehaze
 
 
 class SmallVgg(nn.Cell):
-    """Gives the contrastive loss five maps, as VGG19 does, but compiles in a moment."""
+    """Gives the contrastive loss five maps like VGG19, but compiles in a moment."""
 
     def __init__(self, seed=0):
         super().__init__()
@@ -42,15 +42,16 @@ class SmallVgg(nn.Cell):
 
 
 def use_small_nets(setattr=setattr):
-    """Let train.py train a SmallNet, with a SmallVgg in the contrastive loss."""
+    """Make train.py train a SmallNet with a SmallVgg in the contrastive loss."""
     use_small_net(setattr)
     setattr(setup, "random_vgg19", SmallVgg)
 
 
 def run(plan):
-    """One training: its `flags`, with a `small` network or AECR-Net; `record`: where to write what came of it.
+    """Run one training of a plan.
 
-    `kill` or `interrupt`, [rank, step]: this rank gets a SIGKILL, or the launcher a SIGINT, after this step.
+    Keys of a plan: `flags` of train.py; `small`: use the small networks instead of AECR-Net; `record`: the files to
+    write; `kill` or `interrupt`, [rank, step]: send SIGKILL to this rank, or SIGINT to the launcher, after this step.
     """
     setup.Dehaze = DEHAZE
     if plan.get("small"):
@@ -63,7 +64,7 @@ def run(plan):
 
 
 class Record:
-    """Keeps what setup.py makes for train.py, and the images that this rank loads."""
+    """Records the parameters of a training and the images that this rank loads."""
 
     def __init__(self, plan):
         self.plan, self.loaded, self.first_step = plan, [], {}
@@ -104,7 +105,7 @@ class Record:
         self.first_step = self.first_step or self._parameters()
 
     def _parameters(self):
-        # copied: asnumpy shows the memory that later steps write to
+        # copies, because asnumpy shares the memory that later steps change
         return {name: value.asnumpy().copy() for name, value in self.state.parameters().items()}
 
     def write(self, path):
@@ -121,7 +122,7 @@ class Record:
 
 
 def signal_after(step, pid, number):
-    """Send the signal when this rank has done so many steps; then slowly, for the signal needs time to arrive."""
+    """Send a signal after step `step` of this rank. Later steps are slow, because the signal needs time to arrive."""
     def send():
         print("signal", number, flush=True)
         os.kill(pid, number)
@@ -131,7 +132,7 @@ def signal_after(step, pid, number):
 
 
 def after_step(step, act, and_later=False):
-    """Call `act` when this rank has done so many steps."""
+    """Call `act` after step `step` of this rank, and with `and_later` after every later step."""
     original = TrainingLog.add_step
 
     def add_step(log, done, **values):

@@ -1,9 +1,9 @@
-"""A network that is known by heart, for tests of what happens around it."""
+"""A trivial network, for tests of the code around a network."""
 import numpy as np
 
 
 class HalvingNetwork:
-    """Halves every value; remembers the shapes it saw and was told to expect."""
+    """Halves every value. Records the shapes that it sees and the shapes that are announced."""
 
     value_range = 255.0
     description = {"arch": "halving"}

@@ -1,4 +1,4 @@
-"""What the tests of MindSpore Lite share: the built programs, and running them."""
+"""Builds and runs the C++ programs for the tests of MindSpore Lite."""
 import os
 import subprocess
 from pathlib import Path
@@ -14,7 +14,7 @@ FOLDER = Path(__file__).resolve().parent.parent / "ascend310_infer"
 
 @pytest.fixture(scope="session")
 def lite():
-    """Paths of the C++ programs, built with MindSpore Lite. Skipped (in CI: failed) where it cannot be fetched."""
+    """Paths of the built C++ programs. If MindSpore Lite cannot be fetched, tests are skipped (in CI: fail)."""
     needs.need(needs.CPP)
     built = subprocess.run(["bash", str(FOLDER / "build.sh"), "--tests"], capture_output=True, text=True)
     if built.returncode:
@@ -26,7 +26,7 @@ def lite():
 
 
 def run_raw(lite, model, x):
-    """One forward pass of the MINDIR file `model` in MindSpore Lite; the result as a flat array."""
+    """One forward pass of the MINDIR file `model` in MindSpore Lite. Returns: a flat array."""
     source, target = model.with_suffix(".in"), model.with_suffix(".out")
     np.ascontiguousarray(x, np.float32).tofile(source)
     done = subprocess.run([str(lite.run_raw), str(model), str(source), str(target), ",".join(map(str, x.shape))],

@@ -1,6 +1,6 @@
-"""What some tests need beside Python packages: programs and libraries of the system, by their Debian packages.
+"""Programs and libraries of the system that some tests need, by the names of their Debian packages.
 
-A test that misses one is skipped. `pytest_unconfigure` in conftest.py says at the very end what to install.
+A test without its packages is skipped. `pytest_unconfigure` in conftest.py prints at the end which packages to install.
 """
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ HEADERS = {"libgtest-dev": "gtest/gtest.h", "libjpeg-dev": "jpeglib.h", "libpng-
 CPP = ("cmake", "g++", "make", *HEADERS)
 
 REASON = "needs the Debian package"
-missed: Set[str] = set()  # packages that tests of this run were skipped for
-skipped = 0  # how many tests
+missed: Set[str] = set()  # packages whose absence skipped a test in this run
+skipped = 0  # number of skipped tests
 
 
 def need(packages: Iterable[str]) -> None:
@@ -34,7 +34,7 @@ def need(packages: Iterable[str]) -> None:
 
 @functools.cache
 def is_there(package: str) -> bool:
-    """Whether what a Debian package brings can be used, wherever it comes from."""
+    """Whether the programs or headers of a Debian package can be used. They may come from elsewhere."""
     if package in PROGRAMS:
         return shutil.which(PROGRAMS[package]) is not None
     if package == "python3-dev":
@@ -46,6 +46,6 @@ def is_there(package: str) -> bool:
 
 
 def last_line() -> str:
-    """How many tests were skipped, and how to get what they missed."""
+    """The number of skipped tests, and the command that installs their packages."""
     return (f"{skipped} tests were skipped for want of packages, which this installs: "
             f"apt-get install -y --no-install-recommends {' '.join(sorted(missed))}")

@@ -1,4 +1,4 @@
-"""Both graphs against the originals' numbers; any image size; gradients that stay right call after call."""
+"""Both graphs equal the originals, take any image size, and have right gradients in every call."""
 import mindspore
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ BOTH_ARCHS = pytest.mark.parametrize("arch", ARCHS)
 
 
 def set_weights(net, gain, offset_gain):
-    """Seeded weights; those of the layers that give offsets have a gain of their own."""
+    """Set seeded weights. The layers that give offsets have another gain."""
     for parameter in net.trainable_params():
         if not parameter.name.startswith("mix"):
             gives_offsets = "p_conv" in parameter.name or "conv_offset_mask" in parameter.name
@@ -105,7 +105,7 @@ def test_paper_stages_are_the_authors(golden_official, case):
 # parity with the model-zoo reference
 
 class GiteeStages(nn.Cell):
-    """Every stage from the golden values before it: down3, block6, dcn1, output."""
+    """Compute each stage from the golden values before it: down3, block6, dcn1, output."""
 
     def __init__(self, net):
         super().__init__(auto_prefix=False)
@@ -250,7 +250,7 @@ class Training:
         self.function = Gradients(net, 0, self.weights)
 
     def run(self):
-        """Output and gradients by name."""
+        """The output, and the gradients by name."""
         out, _, gradients = arrays(self.function(Tensor(self.factor), Tensor(self.x)))
         return out, dict(zip((weight.name for weight in self.weights), gradients))
 
@@ -275,7 +275,7 @@ def test_every_weight_gets_the_same_gradient_on_five_calls(training):
 
 
 def test_gradients_equal_finite_differences_on_repeated_calls(training):
-    """For each parameter along its gradient, on a random three quarters of its values."""
+    """The check is along the gradient of each parameter, on a random three quarters of its values."""
     change = {"gitee": 1.6e-3, "paper": 7e-3}[training.net.arch]  # of the total: above its rounding, below its kinks
     rng = np.random.RandomState(2)
     with running(mindspore.GRAPH_MODE):
@@ -290,7 +290,7 @@ def test_gradients_equal_finite_differences_on_repeated_calls(training):
 
 
 def slope(training, weight, direction, step):
-    """Derivative of the total along a direction of one parameter, by a central difference."""
+    """The derivative of the total along a direction of one parameter, as a central difference."""
     original, totals = weight.asnumpy().copy(), []
     for sign in (1, -1):
         weight.set_data(Tensor((original + sign * step * direction).astype(np.float32)))
@@ -311,7 +311,7 @@ def test_gradients_are_the_same_in_pynative_mode(training):
 
 @BOTH_ARCHS
 def test_every_weight_of_a_new_network_gets_a_gradient(arch):
-    """Also those behind offsets that start at zero."""
+    """This includes the parameters behind offsets that start at zero."""
     mindspore.set_seed(1)
     net = Dehaze(arch).set_train()
     function = Gradients(net, 0, net.trainable_params())

@@ -1,4 +1,4 @@
-"""The house's plan: which module may import which."""
+"""Which module may import which."""
 import ast
 from pathlib import Path
 
@@ -10,7 +10,7 @@ IMPORT = (ast.Import, ast.ImportFrom)
 
 
 def imports(name, of=ast.walk):
-    """{module of src/: line} that this module imports; `of`: where in its syntax tree to look."""
+    """{module of src/: line} for each import of a module. `of` lists the nodes of its syntax tree."""
     found = {}
     for node in of(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -22,7 +22,7 @@ def imports(name, of=ast.walk):
 
 
 def at_import(tree):
-    """The nodes that run when a module is imported and not for a type checker alone."""
+    """The nodes that run when a module is imported, without those for a type checker alone."""
     pending = list(tree.body)
     while pending:
         node = pending.pop()
@@ -59,7 +59,7 @@ def test_a_room_stays_out_of_the_others(room, others):
 
 
 def test_what_is_imported_from_a_module_is_defined_there():
-    """One thing has one address: nothing is imported from a module that has only imported it itself."""
+    """No module imports a name from a module that has imported the name itself."""
     found = []
     for name, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -1,4 +1,4 @@
-"""The C++ program: built, tested under sanitizers, and run on real files against infer.py's code."""
+"""The C++ program passes its own tests under sanitizers, and gives the results of infer.py's code on real files."""
 import os
 import resource
 import shutil
@@ -41,7 +41,7 @@ def run(lite, *arguments, code=0):
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """arch -> checkpoint, Lite models of open and of fixed size, the open one as MindSpore 2.8 wrote it."""
+    """arch -> checkpoint, Lite models of open and fixed size, and the open model as MindSpore 2.8 wrote it."""
     folder = tmp_path_factory.mktemp("models")
     made = {}
     for arch in ("gitee", "paper"):
@@ -64,7 +64,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sanitized():
-    """What the GoogleTest tests printed, built with sanitizers; `run_same` stands beside them then."""
+    """The output of the GoogleTest tests, which are built with sanitizers. `run_same` is built beside them."""
     needs.need(needs.CPP)
     done = subprocess.run(["bash", str(FOLDER / "build.sh"), "--sanitize"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -76,7 +76,7 @@ def test_googletests_pass_under_sanitizers(sanitized):
 
 
 def test_damaged_photos_under_sanitizers(sanitized, tmp_path):
-    """Each PNG and JPEG of tests/test_odd_photos.py is written or named in one line, and the whole ones are right."""
+    """Each PNG and JPEG of tests/test_odd_photos.py is dehazed or named in one line. The results are right."""
     (tmp_path / "in").mkdir()
     (tmp_path / "m.mindir").write_bytes(b"a model")
     write_sidecar(tmp_path / "m.mindir", "gitee", None)
@@ -166,7 +166,7 @@ def test_model_of_one_size_is_padded_to_and_tiled_as_in_python(models, lite, tmp
 
 
 class Same(ms.nn.Cell):
-    """Gives back its input, by a convolution as the network starts with one."""
+    """Returns its input. It does so by a convolution, because the network starts with one."""
 
     def __init__(self):
         super().__init__()
@@ -188,7 +188,7 @@ def same_model(tmp_path_factory):
 
 
 def save_all_formats(folder):
-    """Photos in every PNG and JPEG form that people have."""
+    """Photos in all common forms of PNG and JPEG."""
     rgb = Image.fromarray(photo(1, 37, 50))
     grey, alpha = rgb.convert("L"), Image.fromarray(photo(2, 37, 50)[..., 0])
     for orientation in range(1, 9):
@@ -199,7 +199,7 @@ def save_all_formats(folder):
     for subsampling in (0, 1, 2):
         rgb.save(folder / f"subsampling{subsampling}.jpeg", subsampling=subsampling, quality=60)
     rgb.save(folder / "progressive.jpg", progressive=True)
-    rgb.save(folder / "profile.jpg", icc_profile=b"x" * 200)  # too short to be one: kept out by libpng, harmless
+    rgb.save(folder / "profile.jpg", icc_profile=b"x" * 200)  # too short for a profile; libpng ignores it
     grey.save(folder / "grey_jpeg.jpg")
     rgb.convert("CMYK").save(folder / "cmyk.jpg")
     rgb.convert("1").save(folder / "black_white.png")
@@ -273,7 +273,7 @@ def test_unusable_models_are_named_with_the_remedy(models, same_model, lite, tmp
     path = copy_model(same_model, tmp_path)
     os.truncate(path, path.stat().st_size - 50)
     assert "model.mindir: truncated, or not the model" in the_error(run(lite, "--model_path", path, *rest, code=1))
-    write_sidecar(path, "gitee", None)  # as if it had been cut before it was described
+    write_sidecar(path, "gitee", None)  # a model that was cut before its description was written
     assert "model.mindir: MindSpore Lite cannot load it" in the_error(run(lite, "--model_path", path, *rest, code=1))
 
     path = copy_model(same_model, tmp_path)
@@ -305,7 +305,7 @@ def test_benchmark_reports_latency_and_memory(same_model, lite, tmp_path):
     done = run(lite, "--model_path", same_model, "--input", tmp_path / "a.png", "--benchmark", "--threads", 1)
     assert "latency ms: images 1 runs 10 mean " in done.stdout
     peak = float(done.stdout.split("peak memory MiB: ")[1])
-    assert 10 < peak < resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # its own, not that of this process
+    assert 10 < peak < resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # not this process's peak
     assert done.stderr == ""
 
 
@@ -331,7 +331,7 @@ def test_script_runs_and_scores_a_test_set(models, lite, tmp_path):
     assert "2 images; details in " in done.stdout and (tmp_path / "out/metrics.csv").is_file()
 
     done = run_script(models["paper"].open, tmp_path / "set", "Ascend310", code=1, OUTPUT=tmp_path / "none")
-    assert "has an open size" in the_error(done)  # and no line for every image that is not there
+    assert "has an open size" in the_error(done)  # and no line for each missing image
 
     (tmp_path / "set/GT/1401.png").unlink()
     done = run_script(models["paper"].open, tmp_path / "set", code=1, OUTPUT=tmp_path / "out")

@@ -1,4 +1,4 @@
-"""scripts/benchmark.py measures in processes of its own and keeps the figures."""
+"""scripts/benchmark.py measures in new processes and writes the figures."""
 import json
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, described from inside, loaded strictly."""
+"""Checkpoints are written whole or not at all, contain their description, and are loaded strictly."""
 import mindspore
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def saved(gitee, tmp_path_factory):
 @pytest.mark.parametrize("arch, sampling", [("gitee", "exact"), ("gitee", "gitee"), ("paper", "exact")])
 def test_a_network_comes_back_as_its_description_says(tmp_path, arch, sampling):
     net = Dehaze(arch, sampling)
-    for parameter in net.get_parameters():  # statistics and fixed weights too, not only what is trained
+    for parameter in net.get_parameters():  # also statistics and fixed weights, which are not trained
         values = np.asarray(np.random.RandomState(1).randn(*parameter.shape), np.float32)
         parameter.set_data(Tensor(values))
     path = tmp_path / "a folder, 模型" / "net.ckpt"

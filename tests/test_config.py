@@ -1,4 +1,4 @@
-"""Options: defaults, a YAML file over them, flags over both; what is wrong is named, what is not read is left alone."""
+"""Options: a YAML file replaces defaults, flags replace both. Mistakes are named; unread keys are ignored."""
 import re
 
 import pytest
@@ -58,7 +58,7 @@ def test_a_key_of_several_sections_is_that_of_the_section_the_script_reads(tmp_p
 @pytest.mark.parametrize("values, text", (
     ({"colour": 1}, "unknown key colour"),
     ({"infer": {"colour": 1}}, "unknown key colour"),
-    ({"infer": {"tile": 64}}, "unknown key tile"),  # it stands in another section
+    ({"infer": {"tile": 64}}, "unknown key tile"),  # the key belongs to another section
     ({"tile": "large"}, "tile must be int, not 'large'"),
     ({"self_ensemble": 1}, "self_ensemble must be bool, not 1"),
     ({"format": "gif"}, "format must be one of png, same, not gif")))

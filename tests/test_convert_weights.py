@@ -1,4 +1,4 @@
-"""PyTorch weights in every layout they are found in, to MindSpore and back."""
+"""Conversion of PyTorch weights in all their published layouts to MindSpore, and back."""
 import os
 import subprocess
 import sys
@@ -50,7 +50,7 @@ def with_mixups_4_and_5(state):
 
 
 def training_checkpoint(state):
-    """As the authors' training saves it: scores are numpy numbers, names come from DataParallel."""
+    """The file that the authors' training saves: scores are numpy numbers, names come from DataParallel."""
     counters = {"module.deconv.num_batches_tracked": torch.tensor(7), "module.down1.1.total_ops": torch.zeros(1)}
     return {"step": 100, "max_psnr": np.float64(37.17), "ssims": [np.float32(0.99)], "losses": [0.1],
             "model": {**{f"module.{name}": value for name, value in state.items()}, **counters}}
@@ -137,7 +137,7 @@ def test_module_before_only_some_names_is_not_taken_off():
 
 
 def vgg19_state(**more):
-    """torchvision's VGG19, the layers that CR does not use in a small size."""
+    """torchvision's VGG19. The layers that CR does not use are small."""
     state = {}
     for index, (outputs, inputs) in VGG19_CONVS.items():
         for kind, shape in (("weight", (outputs, inputs, 3, 3)), ("bias", (outputs,))):
@@ -190,13 +190,13 @@ def test_a_file_that_wants_code_to_be_run_is_refused_in_one_line(new_format, tmp
     assert not mark.exists() and not (tmp_path / "x.ckpt").exists()
     (line,) = [line for line in done.stderr.splitlines() if not line.startswith("[WARNING]")]
     assert line.startswith("error: ") and "evil.pk: refused" in line and "posix.system" in line
-    torch.load(tmp_path / "evil.pk", weights_only=False)  # the file does what it is meant to
+    torch.load(tmp_path / "evil.pk", weights_only=False)  # the file does run its command
     assert mark.exists()
 
 
 @pytest.mark.slow
 def test_safetensors_need_no_torch_and_the_others_say_what_they_need(official, tmp_path):
-    """In a Python where torch cannot be imported."""
+    """The script runs in a Python that cannot import torch."""
     write(tmp_path / "official.safetensors", official)
     write(tmp_path / "official.pth", official)
     program = ("import os, runpy, sys; sys.modules['torch'] = None; del sys.argv[0];"

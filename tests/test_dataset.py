@@ -1,4 +1,4 @@
-"""Training batches: what is in them, in which order, and that (seed, step) alone decides it."""
+"""Training batches: their content and order depend on (seed, step) alone."""
 import os
 import time
 
@@ -19,7 +19,7 @@ def photo(seed, height=40, width=56):
 
 
 def write_pairs(root, count=6, size=(40, 56)):
-    """Pairs whose clear image is the hazy one with its colours inverted, so that they can be told apart and checked."""
+    """Pairs whose clear image is the hazy image with inverted colours, so that a test can check each batch."""
     for kind in ("hazy", "clear"):
         (root / kind).mkdir(parents=True, exist_ok=True)
     for index in range(count):
@@ -70,7 +70,7 @@ def as_patch(view):
 @pytest.mark.parametrize("augment, turns, orientations", [
     (True, True, 8), (True, False, 2), (False, True, 1), (False, False, 1)])
 def test_patches_appear_in_the_orientations_asked_for(tmp_path, augment, turns, orientations):
-    square = photo(0, 16, 16)  # as large as the patch: nothing to crop
+    square = photo(0, 16, 16)  # as large as the patch, so the crop is the image
     for kind in ("hazy", "clear"):
         (tmp_path / kind).mkdir()
         write_image(tmp_path / kind / "a.png", square)
@@ -137,14 +137,14 @@ def test_a_run_left_early_leaves_no_thread_behind(tmp_path):
     data = pairs_dataset(write_pairs(tmp_path))
     before = threads()
     errors = [left_by_an_error(data) for _ in range(5)]
-    deadline = time.monotonic() + 20  # the pipeline's threads end a little after it
+    deadline = time.monotonic() + 20  # the threads of the pipeline end a little later
     while threads() - before >= len(errors) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert threads() - before < len(errors)  # fewer than one of each run: MindSpore keeps one for all
+    assert threads() - before < len(errors)  # less than one for each run: MindSpore keeps one for all runs
 
 
 def left_by_an_error(data):
-    """An error raised in a run; its traceback holds the run's variables, the pipeline too, as long as it is kept."""
+    """An error in a run. While it is kept, its traceback keeps the variables of the run, including the pipeline."""
     batches = data.batches(0, 1000)
     next(batches)
     with pytest.raises(KeyboardInterrupt) as error:
@@ -153,7 +153,7 @@ def left_by_an_error(data):
 
 
 def threads():
-    # the system's: threading counts every foreign thread that ever ran Python, ended or not
+    # The system counts, because `threading` also counts ended threads that once ran Python.
     return len(os.listdir("/proc/self/task"))
 
 

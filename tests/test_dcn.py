@@ -1,4 +1,4 @@
-"""DCN_v2 against torchvision's numbers, its definition, finite differences and the reference's sampling."""
+"""DCN_v2 equals torchvision, its definition and finite differences; `gitee` equals the reference."""
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ from src import dcn
 from src.dcn import DCN, DeformConv2d, modulated_deform_conv2d
 
 ROOT = Path(__file__).resolve().parent.parent
-GEOMETRIES = {  # kernel, stride, padding, dilation: no two numbers equal where it can be
+GEOMETRIES = {  # kernel, stride, padding, dilation: with as few equal numbers as possible
     "3x2": ((3, 2), (2, 1), (1, 0), (2, 1)),
     "2x3": ((2, 3), (1, 2), (0, 2), (1, 2)),
     "1x1": ((1, 1), (1, 1), (0, 0), (1, 1)),
@@ -27,7 +27,7 @@ def pair(value):
 
 
 class Case:
-    """Inputs of one call: tensors in order of the function's arguments, its geometry, a factor for the gradient."""
+    """The inputs of one call: tensors in the order of the arguments, the geometry, a factor for the gradient."""
 
     def __init__(self, tensors, geometry, factor):
         self.tensors, self.geometry, self.factor = tensors, geometry, factor
@@ -62,7 +62,7 @@ def golden_case(golden, name):
 
 
 def random_case(name, seed=0, n=2, channels=(6, 2), size=(5, 4), spread=2.0):
-    """A call with offsets that reach over the border, and between 1/4 and 3/4 of a pixel (no kinks near)."""
+    """A call whose offsets reach over the border. They end on 1/4 to 3/4 of a pixel, far from kinks."""
     kernel, *geometry = GEOMETRIES[name]
     rng = np.random.RandomState(seed)
     taps = kernel[0] * kernel[1]
@@ -91,7 +91,7 @@ def bilinear(plane, y, x):
 
 
 def naive(case):
-    """Equation 1 of Deformable ConvNets v2, sum by sum, in float64."""
+    """Equation 1 of Deformable ConvNets v2 as plain sums in float64."""
     x, offset, mask, weight, bias = (case.tensors[key].astype(np.float64)
                                      for key in ("x", "offset", "mask", "weight", "bias"))
     stride, padding, dilation = (pair(value) for value in case.geometry)
@@ -141,7 +141,7 @@ def test_output_equals_the_definition(name, mode):
 
 @both_modes
 def test_gradients_equal_finite_differences_on_repeated_calls(mode):
-    """The output is linear in every single value here, so wide steps are exact."""
+    """The output is linear in every single value here, so wide differences are exact."""
     step = 0.125
     with running(mode):
         case = random_case("3x2", seed=3, n=1, channels=(2, 2))
@@ -155,7 +155,7 @@ def test_gradients_equal_finite_differences_on_repeated_calls(mode):
 
 
 def finite_differences(case, key, step):
-    """Derivatives of sum(naive output * factor) by all values of one tensor."""
+    """The derivatives of sum(naive output * factor) by all values of one tensor."""
     values = case.tensors[key]
     result = np.zeros(values.shape)
     for position in np.ndindex(*values.shape):
@@ -173,7 +173,7 @@ def test_chunks_do_not_change_output_or_gradients(monkeypatch, mode):
     case = random_case("3x3", channels=(6, 5), size=(7, 9))
     with running(mode):
         whole = arrays(case.gradients()(*case.arguments()))
-        monkeypatch.setattr(dcn, "CHUNK_BYTES", 40000)  # 46 of 126 positions, over an image's end
+        monkeypatch.setattr(dcn, "CHUNK_BYTES", 40000)  # chunks of 46 of 126 positions, which cross the end of an image
         function = case.gradients()
         for _ in range(3):
             parts = arrays(function(*case.arguments()))
@@ -223,7 +223,7 @@ def test_shapes_that_do_not_fit_are_named_with_both_numbers(fault):
 
 
 def test_shapes_that_do_not_fit_are_an_error_when_compiled_too(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)  # MindSpore leaves an analysis of the failed graph
+    monkeypatch.chdir(tmp_path)  # MindSpore writes a file about the failed graph
     case = random_case("3x2").replaced(mask=np.zeros((2, 12, 2, 3), np.float32))
     with running(mindspore.GRAPH_MODE), pytest.raises(ValueError, match="mask has 12 channels"):
         Function(case.function())(*case.arguments()[1:])
@@ -260,7 +260,7 @@ def test_gitee_sampling_repeats_the_reference(golden_gitee, mode):
 
 @both_modes
 def test_gitee_gradients_equal_finite_differences_on_repeated_calls(mode):
-    """Without offsets, where the reference's sampling does not jump: by input, kernel and mask weights."""
+    """Gradients by input, kernel and mask weights, with zero offsets, where the reference's sampling has no jumps."""
     with running(mode):
         layer = gitee_layer()
         layer.p_conv.weight.set_data(ops.zeros_like(layer.p_conv.weight))
@@ -276,7 +276,7 @@ def test_gitee_gradients_equal_finite_differences_on_repeated_calls(mode):
 
 
 def slope(values, weight, position, step):
-    """Derivative of the sum of values() by one number of a parameter, by a central difference."""
+    """The derivative of the sum of values() by one number of a parameter, as a central difference."""
     original, sums = weight.asnumpy().copy(), []
     for sign in (1, -1):
         moved = original.copy()

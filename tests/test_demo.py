@@ -1,4 +1,4 @@
-"""scripts/demo.py: the first thing that a user runs."""
+"""scripts/demo.py, the first program that a user runs."""
 import runpy
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).resolve().parent.parent / "scripts/demo.py"
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """The demo on cuts of two photos: its folder, and what it printed as {row: numbers}."""
+    """The demo on cuts of two photos: its folder, and its output as {row: numbers}."""
     folder = tmp_path_factory.mktemp("demo")
     pairs = [(name, hazy[100:228, 100:260], clear[100:228, 100:260]) for name, hazy, clear in demo_pairs()[:2]]
     lines = []

@@ -1,4 +1,4 @@
-"""Distributed runs, really started with msrun on CPU: what the ranks learn together, and how they end together."""
+"""Distributed runs with msrun on CPU: the ranks learn together and end together."""
 import ctypes
 import importlib
 import json
@@ -44,18 +44,18 @@ def pairs(tmp_path_factory):
 
 
 def start(arguments, **variables):
-    """src/launch.py as a process of its own, which does not outlive the tests."""
+    """src/launch.py as a process, which is killed at the end of the tests."""
     return subprocess.Popen(arguments, cwd=ROOT, env={**ENVIRONMENT, **variables}, stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                             preexec_fn=lambda: signals.end_with_parent(signal.SIGKILL))
 
 
 def finish(process, folder, timeout=300):
-    """Wait for a launcher and see that nothing of its run is left. Returns: exit code, what it printed."""
+    """Wait for a launcher and assert that no process of its run is left. Returns: exit code and output."""
     try:
         output, _ = process.communicate(timeout=timeout)
     finally:
-        process.kill()  # if it is still there: msrun and the ranks follow
+        process.kill()  # if it still runs; msrun and the ranks end with it
     assert processes_of(folder) == [], output
     return process.returncode, output
 
@@ -87,7 +87,7 @@ def training(pairs, folder, name, *more, **plan):
 
 
 def alone(pairs, folder, *more, small=False):
-    """The parameters that one process comes to."""
+    """The parameters after a training in one process."""
     with pytest.MonkeyPatch.context() as patch:
         if small:
             use_small_nets(patch.setattr)
@@ -119,28 +119,28 @@ def four_ranks(pairs, tmp_path_factory):
 
 
 def record(folder, name, rank):
-    """Parameters and facts that a rank has noted."""
+    """The parameters and facts that a rank has recorded."""
     return dict(np.load(folder / f"{name}_{rank}.npz")), json.loads((folder / f"{name}_{rank}.json").read_text())
 
 
 def assert_learnt_alike(found, expected, gradients=1e-5):
-    """Weights within 1e-5; gradients, as Adam's moments have summed them up, within a fraction of a layer's largest."""
+    """Assert that weights agree to 1e-5, and Adam's moments to a fraction of the largest in their layer."""
     assert found.keys() == expected.keys()
     for name in expected:
         limit = gradients * np.abs(expected[name]).max() if name.startswith("optimizer.moment") else 1e-5
         np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=limit, err_msg=name)
 
 
-# After some steps of AECR-Net: its ReLUs and bilinear samples have kinks, where rounding decides on which side a
-# gradient is taken, and one process that accumulates two batches differs from itself with one of both by as much.
+# Tolerance after some steps of AECR-Net. Its ReLUs and bilinear samples have kinks, where rounding decides on
+# the side of a gradient. A process that accumulates two batches differs as much from one process with a large batch.
 KINKS = 0.01
 
 
-# What they learn
+# What the ranks learn
 
 @pytest.mark.slow
 def test_two_ranks_learn_what_one_learns_from_twice_the_batch(pairs, two_ranks, tmp_path):
-    """Of the authors' graph, whose FastDeconv whitens with the patches of all ranks."""
+    """The graph is the authors'. Its FastDeconv whitens with the patches of all ranks."""
     expected = alone(pairs, tmp_path, "--arch=paper", "--lr=0.00001", "--batch_size=4")
     assert {"deconv.running_mean", "deconv.running_deconv"} <= expected.keys()
     assert_learnt_alike(record(two_ranks, "paper", 0)[0], expected, KINKS)
@@ -148,7 +148,7 @@ def test_two_ranks_learn_what_one_learns_from_twice_the_batch(pairs, two_ranks, 
 
 @pytest.mark.slow
 def test_gradients_of_two_ranks_are_those_of_twice_the_batch(pairs, two_ranks, tmp_path):
-    """In the first step, whose gradients Adam's moments still hold alone."""
+    """After the first step, Adam's moments hold the gradients of this step alone."""
     expected = alone(pairs, tmp_path, "--arch=paper", "--lr=0.00001", "--batch_size=4", "--max_steps=1")
     assert_learnt_alike(dict(np.load(two_ranks / "paper_first_step_0.npz")), expected)
 
@@ -192,14 +192,14 @@ def test_each_image_is_seen_once_an_epoch(two_ranks, four_ranks):
 
 @pytest.mark.slow
 def test_validation_shared_by_ranks_is_that_of_one_process(two_ranks, four_ranks):
-    """Three images on two ranks, six on four: the count does not divide."""
+    """Three images on two ranks and six on four: the ranks have different numbers of images."""
     for folder, name, size in ((two_ranks, "cr", 2), (four_ranks, "small", 4)):
         for rank in range(size):
             _, facts = record(folder, name, rank)
             np.testing.assert_allclose(facts["shared"], facts["alone"], rtol=1e-6)
 
 
-# How they end
+# How the ranks end
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells a process of its parent's death")
 @pytest.mark.parametrize("variables, expected", [({"RANK_SIZE": "2"}, 0), ({"MS_ROLE": "MS_WORKER"}, STOP_RANK)])
@@ -222,7 +222,7 @@ def test_only_a_rank_of_msrun_ends_with_its_parent(variables, expected, monkeypa
 
 @pytest.mark.slow
 def test_a_killed_and_an_interrupted_run_go_on_to_what_an_undisturbed_one_comes_to(pairs, two_ranks, tmp_path):
-    """kill -9 of rank 1 in mid-epoch; Ctrl-C in the resumed run; the last part on two hosts of one rank each."""
+    """SIGKILL of rank 1 in an epoch, then Ctrl-C in the resumed run, then the last part on two hosts of one rank."""
     code, output = run(2, tmp_path, training(pairs, tmp_path, "run", *SIX_STEPS, small=True, kill=[1, 3]))
     assert time.time() - (tmp_path / "logs/worker_1.log").stat().st_mtime < 60
     assert code == 128 + signal.SIGKILL
@@ -244,7 +244,7 @@ def test_a_killed_and_an_interrupted_run_go_on_to_what_an_undisturbed_one_comes_
 
 
 def on_two_hosts(folder, plan):
-    """Run one rank each on two hosts; the second knows no address of this machine, so it starts no scheduler."""
+    """Run one rank on each of two hosts. The second host has no address of this machine and starts no scheduler."""
     (folder / "bin").mkdir()
     (folder / "bin/ip").write_text("#!/bin/sh\necho '[]'\n")
     (folder / "bin/ip").chmod(0o755)
@@ -286,7 +286,7 @@ def test_evaluation_shared_by_ranks_writes_the_table_of_one_process(pairs, rando
 
 
 def scores(folder):
-    """metrics.csv without the seconds, the summary without time and memory, the report without the list of facts."""
+    """metrics.csv without seconds, the summary without time and memory, the report without its list of facts."""
     rows = [line.split(",")[:-1] for line in (folder / "metrics.csv").read_text().splitlines()]
     summary = json.loads((folder / "summary.json").read_text())
     del summary["seconds_per_image"], summary["peak_memory_mb"]

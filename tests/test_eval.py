@@ -1,4 +1,4 @@
-"""eval.py scores every pair it can, names every one it cannot, and says how the numbers were made."""
+"""eval.py scores every readable pair, names every other pair, and records how the numbers were made."""
 import csv
 import json
 import os
@@ -27,7 +27,7 @@ def clear_photo(seed, height=32, width=40):
 
 @pytest.fixture
 def pairs(tmp_path):
-    """Three pairs that the halving network restores exactly but for rounding; b is of another size."""
+    """Three pairs that the halving network restores exactly, up to rounding. Pair b has another size."""
     for name, width in (("a", 40), ("b", 48), ("c", 40)):
         clear = clear_photo(ord(name), width=width)
         write_pair(tmp_path / "set", name, clear * 2, clear)
@@ -206,7 +206,7 @@ def test_a_truncated_checkpoint_ends_in_one_line(pairs, random_checkpoint, tmp_p
 
 @pytest.mark.slow
 def test_mistakes_are_found_before_mindspore_is_imported(tmp_path):
-    """PYTHONPATH holds a mindspore that cannot be imported."""
+    """PYTHONPATH contains a mindspore that cannot be imported."""
     (tmp_path / "mindspore.py").write_text("raise SystemExit('mindspore was imported')")
     (tmp_path / "any.ckpt").touch()
     flags = ("--ckpt_path", tmp_path / "any.ckpt", "--output_dir", tmp_path / "out", "--data_test", "Pairs")

@@ -1,4 +1,4 @@
-"""export.py writes a model that says what it is, computes what the checkpoint computes, and is scored like it."""
+"""export.py writes a model that describes itself and has the outputs and scores of the checkpoint."""
 import csv
 import hashlib
 import json
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("mode_kept")]
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory, random_checkpoint):
-    """Arch gitee for images up to 70x50 with a copy for Lite, arch paper of open size; their output."""
+    """Two exports and their terminal output: gitee for images up to 70x50 with a copy for Lite, paper of open size."""
     folder = tmp_path_factory.mktemp("models")
     mode = mindspore.get_context("mode")
     paper = folder / "paper.ckpt"
@@ -183,7 +183,7 @@ def test_mistakes_end_in_one_line_before_mindspore_is_imported(tmp_path):
 
 @pytest.fixture
 def copied(models, tmp_path):
-    """The model of fixed size, to be damaged."""
+    """A copy of the model of fixed size, which a test may damage."""
     for suffix in (".mindir", ".json"):
         (tmp_path / f"m{suffix}").write_bytes(models.fixed.with_suffix(suffix).read_bytes())
     return tmp_path / "m.mindir"

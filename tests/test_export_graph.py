@@ -1,4 +1,4 @@
-"""The graph that is exported computes what the network computes."""
+"""The exported graph computes the same as the network."""
 import mindspore as ms
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ FORMS = [("gitee", "exact"), ("gitee", "gitee"), ("paper", "exact")]
 
 
 def seeded_network(arch, dcn_sampling):
-    """Weights whose offsets reach some pixels: a fresh network's offsets are zero."""
+    """Set weights with offsets of some pixels. The offsets of a fresh network are zero."""
     net = Dehaze(arch, dcn_sampling)
     for parameter in net.trainable_params():
         if not parameter.name.endswith(".w"):

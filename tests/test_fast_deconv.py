@@ -1,4 +1,4 @@
-"""FastDeconv against the authors' numbers, its definition and finite differences."""
+"""FastDeconv equals the authors' numbers, its definition and finite differences."""
 import mindspore
 import numpy as np
 from mindspore import Tensor
@@ -7,8 +7,8 @@ from compiled import Gradients, arrays, both_modes, difference, running
 from golden.seeded import image, seeded
 from src.fast_deconv import FastDeconv
 
-BATCH = image(20, (2, 3, 24, 30))  # of fastdeconv_train_out
-SINGLE = image(21, (1, 3, 24, 30))  # of fastdeconv_eval_out
+BATCH = image(20, (2, 3, 24, 30))  # input of fastdeconv_train_out
+SINGLE = image(21, (1, 3, 24, 30))  # input of fastdeconv_eval_out
 
 
 def golden_layer():
@@ -19,7 +19,7 @@ def golden_layer():
 
 
 def patches(x, kernel, padding, step):
-    """Rows of c * k * k values, every `step` pixels."""
+    """The patches at every `step` pixels, as rows of c * k * k values."""
     x = np.pad(x.astype(np.float64), ((0, 0), (0, 0), (padding,) * 2, (padding,) * 2))
     n, c, h, w = x.shape
     return np.array([x[b, :, i:i + kernel, j:j + kernel].ravel() for b in range(n)
@@ -44,7 +44,7 @@ def definition(x, weight, bias, padding=1):
 
 
 def test_definition_gives_the_golden_numbers(golden_official):
-    """The yardstick of the tests below."""
+    """This proves the definition that the tests below use."""
     layer = golden_layer()
     out, mean, deconv = definition(BATCH, layer.weight.asnumpy(), layer.bias.asnumpy())
     assert difference(out, golden_official["fastdeconv_train_out"]) < 1e-6
@@ -134,7 +134,7 @@ def test_statistics_are_no_weights_to_train():
 
 
 def test_new_layer_evaluates_as_a_plain_convolution():
-    """Its statistics start as zero mean and identity."""
+    """The statistics of a new FastDeconv are zero mean and identity."""
     layer = FastDeconv(3, 4, 3).set_train(False)
     plain = mindspore.ops.conv2d(Tensor(SINGLE), layer.weight, layer.bias)
     np.testing.assert_allclose(layer(Tensor(SINGLE)).asnumpy(), plain.asnumpy(), rtol=0, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Every flag at its edges: empty, of another type, not a number, negative, huge. One line names it, no traceback."""
+"""Every flag with empty, mistyped, nan, negative and huge values: one line names the flag, without a traceback."""
 import pytest
 
 from halving import HalvingNetwork

@@ -1,4 +1,4 @@
-"""The scattering model against its definition, and the photos that get haze from it."""
+"""The scattering model equals its definition, and gives the demo photos the right haze."""
 import subprocess
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A network whose trunk has died is told from a healthy one, in training and in evaluation."""
+"""Training and evaluation tell a network with a dead trunk from a healthy one."""
 import csv
 import json
 from types import SimpleNamespace

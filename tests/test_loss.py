@@ -1,4 +1,4 @@
-"""The contrastive loss: equal to both originals', with a gradient for the prediction alone."""
+"""The contrastive loss equals those of both originals. Only the prediction gets a gradient."""
 import mindspore
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def paper_images():
 
 
 def first_and_fifth_call(loss, images, factor=1.0):
-    """Value and gradients by clear, pred and negatives; eager mode, which compiles nothing, is called once."""
+    """Value and gradients by clear, pred and negatives. Eager mode compiles nothing and is called once."""
     gradients = Gradients(loss, 3)
     count = 5 if mindspore.get_context("mode") == mindspore.GRAPH_MODE else 1
     calls = [arrays(gradients(Tensor(factor, mindspore.float32), *map(Tensor, images))) for _ in range(count)]
@@ -61,8 +61,8 @@ def test_gitee_form_equals_the_reference_on_repeated_calls(golden_gitee, gitee_v
 
 @both_modes
 def test_paper_form_equals_the_authors_on_repeated_calls(golden_official, paper_vgg, mode):
-    """d|x|/dx jumps at 0, and two of the 2.7 million feature pairs here differ by less than float32 can
-    tell: 1e-4 holds for the pixels out of reach of such pairs, 1e-3 for the others."""
+    """d|x|/dx jumps at 0, and two of the 2.7 million feature pairs here differ by less than the precision of float32.
+    The tolerance is 1e-4 for pixels out of reach of such pairs, and 1e-3 for the others."""
     expected = golden_official["cr_official_grad"]
     images = paper_images()
     reach = pixels_behind_undecided_signs(paper_vgg, images)
@@ -77,7 +77,7 @@ def test_paper_form_equals_the_authors_on_repeated_calls(golden_official, paper_
 
 
 def pixels_behind_undecided_signs(vgg, images, noise=5e-7):
-    """Which values of pred touch a feature that is nearly, but not exactly, that of another image."""
+    """The values of pred that touch a feature which nearly equals that of another image."""
     with running(mindspore.PYNATIVE_MODE):
         clear, pred, negatives = (arrays(vgg(Tensor(values))) for values in images)
         undecided = []
@@ -146,7 +146,7 @@ def test_a_perfect_prediction_has_no_loss_and_a_finite_gradient(small_vgg):
 @pytest.mark.parametrize("form, clear, negatives", [
     ("gitee", (2, 3, 16, 20), (2, 3, 16, 16)),  # clear of another size
     ("gitee", (2, 3, 16, 16), (2, 3, 16, 20)),  # negatives of another size
-    ("paper", (2, 3, 16, 16), (1, 3, 16, 16)),  # not every image's own hazy one
+    ("paper", (2, 3, 16, 16), (1, 3, 16, 16)),  # one hazy image for two predictions
 ])
 def test_images_that_do_not_fit_are_refused(small_vgg, form, clear, negatives):
     pred = (2, 3, 16, 16)

@@ -1,4 +1,4 @@
-"""scripts/make_dataset.py as a user runs it."""
+"""scripts/make_dataset.py, called as a user calls it."""
 import csv
 import subprocess
 import sys

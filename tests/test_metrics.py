@@ -1,4 +1,4 @@
-"""PSNR and SSIM against the numbers of the two originals and of scikit-image."""
+"""PSNR and SSIM equal the numbers of both originals and of scikit-image."""
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +28,7 @@ def official_pair():
 
 @pytest.fixture
 def gitee_pair():
-    """The images of metric_gitee_*: prediction before rounding, truth, divided by 255 since ours take 0..1."""
+    """The images of metric_gitee_* over 255: the prediction before rounding, and the truth."""
     a = image(5, (1, 3, 40, 56), 255)
     b = np.clip(a + np.random.RandomState(6).randn(*a.shape) * 12, 0, 255).astype(np.float32)
     return hwc(b) / 255.0, hwc(a) / 255.0

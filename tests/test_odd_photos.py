@@ -1,4 +1,4 @@
-"""Thousands of damaged files of all kinds in one run: each is dehazed or named in one line, the whole ones are done."""
+"""Thousands of damaged files in one run: each is dehazed or named in one line, and all whole files are dehazed."""
 import numpy as np
 import pytest
 

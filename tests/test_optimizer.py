@@ -1,4 +1,4 @@
-"""Adam against the algorithm of its paper in float64, and the learning rate of each step."""
+"""Adam equals the algorithm of its paper in float64. The learning rate of each step is right."""
 import math
 from types import SimpleNamespace
 
@@ -21,7 +21,7 @@ def start():
 
 
 def gradients(step, scale):
-    """Of very different sizes, some of them zero."""
+    """Gradients of very different sizes; some are zero."""
     rng = np.random.RandomState(step)
     found = {}
     for name, shape in SHAPES.items():
@@ -31,7 +31,7 @@ def gradients(step, scale):
 
 
 def algorithm_1(scale, betas=(0.9, 0.999), epsilon=1e-8, weight_decay=0.0):
-    """The weights after each step, in the order and notation of Kingma and Ba, algorithm 1; float64."""
+    """The weights after each step in float64, in the order and notation of algorithm 1 of Kingma and Ba."""
     theta = {name: value.astype(np.float64) for name, value in start().items()}
     m, v = ({name: np.zeros(shape) for name, shape in SHAPES.items()} for _ in range(2))
     for t, alpha in enumerate(RATES, start=1):
@@ -50,7 +50,7 @@ def algorithm_1(scale, betas=(0.9, 0.999), epsilon=1e-8, weight_decay=0.0):
 @pytest.mark.parametrize("options", [{}, dict(weight_decay=0.1), dict(betas=(0.5, 0.99), epsilon=1e-3)],
                          ids=["default", "decay", "betas"])
 def test_five_steps_equal_the_papers_algorithm(scale, options, mode):
-    """Gradients near epsilon tell Adam from its variants; half of this network's are below 1e-6."""
+    """Gradients near epsilon tell Adam from its variants. Half of the gradients of this network are below 1e-6."""
     parameters = [Parameter(Tensor(value), name=name) for name, value in start().items()]
     adam = Adam(parameters, **options)
     moved = 0.0

@@ -1,4 +1,4 @@
-"""The wheel: the package `aecrnet` with commands, weights and data files, and nothing called `src`."""
+"""The wheel holds the package `aecrnet` with commands, weights and data files, and nothing named `src`."""
 import os
 import shutil
 import subprocess
@@ -19,9 +19,9 @@ BUILT_FROM = ("src", "configs", "checkpoints", "pyproject.toml", "README.md", "L
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """The folder that the wheel is installed into."""
+    """The folder in which the wheel is installed."""
     folder = tmp_path_factory.mktemp("package")
-    (folder / "clone").mkdir()  # the build leaves files where it works
+    (folder / "clone").mkdir()  # the build leaves files in its folder
     for name in BUILT_FROM:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / "clone" / name)
@@ -34,7 +34,7 @@ def installed(tmp_path_factory):
 
 
 def run(installed, folder, *command):
-    """Run a command in `folder`, with the installed package on the path and no clone."""
+    """Run a command in `folder`. The path holds the installed package and no clone."""
     return subprocess.run(list(map(str, command)), cwd=folder, env={**os.environ, "PYTHONPATH": str(installed)},
                           capture_output=True, text=True)
 

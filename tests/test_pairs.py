@@ -1,4 +1,4 @@
-"""Names of the public data sets, and what is said about folders that are not as they should be."""
+"""File names of the public data sets, and the messages about folders with mistakes."""
 from pathlib import Path
 
 import numpy as np

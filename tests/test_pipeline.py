@@ -1,4 +1,4 @@
-"""Reading and writing overlap the network, in order, within bounds; what fails stands where its result would."""
+"""Reading and writing overlap the network, in order and within bounds. An error takes the place of a result."""
 import threading
 import time
 
@@ -11,7 +11,7 @@ from src.infer.pipeline import dehaze_all
 
 
 class Slow:
-    """A Dehazer that takes its time and names the threads around it."""
+    """A slow Dehazer that records the threads around it."""
 
     def __init__(self, seconds=0.0):
         self.seconds, self.batches = seconds, []

@@ -1,4 +1,4 @@
-"""checkpoints/recipe: the PyTorch trainer learns the network that MindSpore runs."""
+"""The PyTorch trainer in checkpoints/recipe trains the network that MindSpore runs."""
 import functools
 import os
 import re
@@ -39,7 +39,7 @@ def two_threads():
 
 
 def golden_network(golden=None, amp=False):
-    """The network with the weights of golden/official.npz; statistics from there or as they start."""
+    """The network with the weights of golden/official.npz, and with its statistics or those of a new network."""
     net = Dehaze(amp=amp)
     state = net.state_dict()
     for name, value in state.items():
@@ -53,7 +53,7 @@ def golden_network(golden=None, amp=False):
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
-    """NYU in small: photos 0..5 to train on, 1349..1351 to validate."""
+    """A small NYU: photos 0..5 for training, 1349..1351 for validation."""
     root = tmp_path_factory.mktemp("nyu")
     for kind in ("images", "depths"):
         (root / kind).mkdir()
@@ -75,7 +75,7 @@ def short_run(data, out, *more):
 
 
 def random_weights(path, change=None):
-    """A file of random weights, `change`d before it is written."""
+    """A file of random weights. `change` edits them before they are written."""
     torch.manual_seed(0)
     state = Dehaze().state_dict()
     if change:
@@ -100,7 +100,7 @@ def test_bfloat16_stays_near_float32(golden_official):
 
 
 def test_gradients_of_a_step_are_those_of_the_mindspore_cell():
-    """With the shipped weights: random ones make offsets of hundreds of pixels, where rounding changes the cell."""
+    """Uses the shipped weights. Random weights give offsets of hundreds of pixels, where rounding changes the cell."""
     from mindspore import Tensor
 
     from src.checkpoint import load_network
@@ -128,9 +128,9 @@ def test_gradients_of_a_step_are_those_of_the_mindspore_cell():
         assert difference <= 1e-3 * np.abs(gradient).max(), weight.name
 
 
-@pytest.mark.filterwarnings("ignore:Input")  # of gradcheck, which would like float64
+@pytest.mark.filterwarnings("ignore:Input")  # gradcheck recommends float64
 def test_deformable_convolution_has_the_gradients_of_its_definition():
-    """Offsets of whole and half pixels are where the bilinear kernel has a kink: finite differences stay away."""
+    """The finite differences avoid whole and half pixels, where the bilinear kernel has kinks."""
     rng = np.random.default_rng(0)
     x, mask = rng.random((1, 4, 5, 3)), rng.random((1, 4, 5, 9))
     offset = rng.integers(-2, 3, (1, 4, 5, 18)) + rng.uniform(0.2, 0.8, (1, 4, 5, 18))
@@ -167,7 +167,7 @@ def test_every_parameter_moves(muon):
     before = {name: value.clone() for name, value in net.named_parameters()}
     hazy = torch.rand(1, 3, 32, 32)
     steps = optimizer.Optimizer(net, muon)
-    for _ in range(2):  # the offsets' gradient is zero as long as the offsets' filter is
+    for _ in range(2):  # while the filter of the offsets is zero, it passes on no gradient
         net.zero_grad()
         train.loss_of(net(hazy), hazy, 0.5, 0.1)[0].backward()
         steps.step(1e-3)
@@ -184,7 +184,7 @@ def test_muon_turns_a_filter_by_an_orthogonal_matrix():
         parameter.grad = torch.randn_like(parameter)
     steps.step(1.0)
     values = torch.linalg.svdvals((weight.detach() - before).reshape(256, -1))
-    assert values.max() / values.min() < 3  # of the random gradient itself: 2; of a filter's gradient: thousands
+    assert values.max() / values.min() < 3  # 2 for the random gradient itself, thousands for the gradient of a filter
     assert (weight.detach() - before).square().mean().sqrt() == pytest.approx(0.5 * 0.2, rel=0.3)
 
 

@@ -1,4 +1,4 @@
-"""The report is one file that says what it was given, whatever it was given."""
+"""The report is one file that shows any input correctly."""
 import base64
 import io
 import os
@@ -20,7 +20,7 @@ NASTY = "<script>alert('x')</script> & \"quotes\" \udcff {{ title }}.png"
 
 
 def photo(seed=0, height=48, width=64):
-    """Noise, the worst case for compression."""
+    """A picture of noise, which is the worst case for compression."""
     return np.random.RandomState(seed).randint(0, 256, (height, width, 3)).astype(np.uint8)
 
 
@@ -53,7 +53,8 @@ def test_nothing_is_loaded_from_elsewhere(tmp_path):
     assert all(source.startswith(("data:image/", "#i")) for source in sources)
     assert not re.search(r"url\((?!\"data:)|@import", html)
     assert "default-src 'none'" in html
-    assert [link["rel"] for link in Elements(html).of("link")] == ["icon"]  # or a server is asked for /favicon.ico
+    # without an icon, a browser asks the server for /favicon.ico
+    assert [link["rel"] for link in Elements(html).of("link")] == ["icon"]
 
 
 def test_each_picture_is_embedded_with_its_own_alt_text(tmp_path):
@@ -118,7 +119,7 @@ def test_infinite_and_missing_scores_are_shown_and_left_out_of_means(tmp_path):
 
 
 def test_file_stays_under_its_limit_even_for_noise(tmp_path):
-    count, limit = 6, MAX_BYTES * 6 // 500  # the room that each of 500 pairs has
+    count, limit = 6, MAX_BYTES * 6 // 500  # the share of each of 500 pairs
     report = Report("Demo", {}, expected=count, max_bytes=limit)
     scores = dict.fromkeys(HEADINGS, 1.2345678901234567)
     for number in range(count):

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1280,900")
-GAINS = [3.0 - 0.2 * number for number in range(30)]  # image 0 gains most, 16 to 29 lose
+GAINS = [3.0 - 0.2 * number for number in range(30)]  # image 0 gains most; images 16 to 29 lose
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    """30 pairs with ground truth and scores; the names are not in the order of the gains."""
+    """A report of 30 pairs with ground truth and scores. The order of the names is not the order of the gains."""
     report = Report("Test & report", {"checkpoint": "gitee.ckpt", "command": "python eval.py " + "--long_flag " * 20},
                     expected=30)
     for number, gain in enumerate(GAINS):
@@ -53,7 +53,7 @@ def address(tmp_path_factory):
 
 @pytest.fixture
 def page(browser, address):
-    """The report freshly opened at desktop size; afterwards the console must be empty."""
+    """The report, newly opened at desktop size. After the test the console must be empty."""
     show(browser, 1280, 900)
     browser.get(address)
     yield browser
@@ -74,7 +74,7 @@ def run(page, script, *args):
 
 
 def value(page, card=0):
-    """What the slider says, after checking that the divider stands there."""
+    """The value of the slider, after a check that the divider has this position."""
     now, left, width = run(page, """(() => {
         const slider = document.querySelectorAll('.card [role=slider]')[arguments[0]];
         const a = slider.getBoundingClientRect(), b = slider.parentElement.getBoundingClientRect();
@@ -97,7 +97,7 @@ def names(page):
 
 
 def swipe(page, start, end, steps=8):
-    """A finger from start to end, in window coordinates."""
+    """Move a finger from start to end, in window coordinates."""
     touch = "Input.dispatchTouchEvent"
     page.execute_cdp_cmd(touch, {"type": "touchStart", "touchPoints": [{"x": start[0], "y": start[1]}]})
     for i in range(1, steps + 1):
@@ -118,7 +118,7 @@ def test_mouse_moves_the_divider_and_lets_go(page):
     mouse(page, "mousePressed", x + width * 0.5, middle)
     mouse(page, "mouseMoved", x + width * 0.8, middle)
     assert value(page, 1) == pytest.approx(80, abs=1)
-    mouse(page, "mouseMoved", 2, 2)  # outside of the gallery: the divider still follows
+    mouse(page, "mouseMoved", 2, 2)  # the divider follows outside the gallery too
     assert value(page, 1) == 0
     mouse(page, "mouseMoved", x + width * 0.3, middle)
     mouse(page, "mouseReleased", x + width * 0.3, middle)
@@ -128,7 +128,7 @@ def test_mouse_moves_the_divider_and_lets_go(page):
 
 
 def test_divider_uncovers_the_dehazed_picture(page):
-    """The pixels themselves: hazy (200) left of the divider, dehazed (90) right of it, then ground truth (40)."""
+    """The pixels are hazy (200) left of the divider and dehazed (90) right of it; then ground truth (40)."""
     def levels():
         shot = page.execute_cdp_cmd("Page.captureScreenshot", {})["data"]
         image = np.asarray(Image.open(io.BytesIO(base64.b64decode(shot))).convert("RGB"))
@@ -257,7 +257,7 @@ def test_narrow_screens_never_scroll_sideways(page, width):
     show(page, width, 844, mobile=True)
     page.refresh()
     assert run(page, "document.documentElement.scrollWidth") <= width
-    assert run(page, "innerWidth") == width  # a page that is too wide would be zoomed out
+    assert run(page, "innerWidth") == width  # a browser zooms out of a page that is too wide
     assert run(page, "document.querySelector('.frame').getBoundingClientRect().width") <= width
 
 

@@ -1,4 +1,4 @@
-"""The blend takes the wobble out of large areas and leaves moving things sharp."""
+"""The blend removes the flicker of large areas and keeps moving objects sharp."""
 import cv2
 import numpy as np
 import pytest
@@ -17,13 +17,13 @@ def scene(width=WIDTH):
 
 
 def panning(step):
-    """The view passing by, `step` pixels a frame."""
+    """The view, moving by `step` pixels a frame."""
     wide = scene(WIDTH + step * FRAMES + 8 - step * FRAMES % 8)
     return [wide[:, i * step:i * step + WIDTH] for i in range(FRAMES)]
 
 
 def dehaze(hazy, wobble=0.0):
-    """A scattering model turned round: contrast times 1.5, and an error of brightness that changes by frame."""
+    """An inverted scattering model: 1.5 times the contrast, and a brightness error that depends on the frame."""
     return np.clip(np.rint((hazy.astype(np.float64) - 200) * 1.5 + 180 + wobble), 0, 255).astype(np.uint8)
 
 
@@ -64,7 +64,7 @@ def test_wobble_under_a_pan_is_halved_and_nothing_trails(step):
 
 
 def test_averaging_whole_frames_would_trail_ten_times_as_far():
-    """What the bound above is worth: the plain blend of pictures, on the same clip."""
+    """This shows the worth of the bound above. A plain average of frames is measured on the same clip."""
     frames = panning(step=2)
     steady = [dehaze(frame) for frame in frames]
     average, past = [], steady[0].astype(np.float64)

@@ -1,4 +1,4 @@
-"""train.py: AECR-Net learns, and goes on after every ordinary end as if it had not stopped."""
+"""train.py: AECR-Net learns, and a resumed run equals a run that never stopped."""
 import csv
 import importlib
 import os
@@ -42,7 +42,7 @@ FULL = ("--data_test=Pairs", "--test_images=1", "--ema_decay=0.5")
 
 @pytest.fixture(scope="module")
 def full_run(train_data, tmp_path_factory):
-    """Six steps of AECR-Net with validation and EMA, undisturbed."""
+    """Six steps of AECR-Net with validation and EMA, without a disturbance."""
     folder = tmp_path_factory.mktemp("full")
     assert train.main(flags(train_data, folder, *FULL)) == 0
     return folder
@@ -112,14 +112,14 @@ def test_the_demo_learns_in_a_dozen_steps_and_eval_takes_its_checkpoint(train_da
 
 
 def score(path, data, folder):
-    """eval.py reads the checkpoint and gives every image a score."""
+    """eval.py reads the checkpoint and scores every image."""
     arguments = [f"--ckpt_path={path}", f"--dir_data={data}", "--data_test=Pairs", f"--output_dir={folder}"]
     assert importlib.import_module("src.commands.eval").main(arguments) == 0
     with open(folder / "metrics.csv", newline="") as file:
         assert sum(float(row["psnr"]) > 0 for row in csv.DictReader(file)) >= 6
 
 
-# Ends, and going on
+# Ends and resumed runs
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_losses_and_another_seed_others(train_data, whole_run, small_net, tmp_path):
@@ -196,14 +196,14 @@ def test_a_signal_saves_the_step_in_hand_and_exits_0(
 
 @pytest.mark.slow
 def test_signals_to_the_process_itself(train_data, tmp_path):
-    """SIGTERM while AECR-Net trains, SIGINT while the resumed run does: the whole program, from outside."""
+    """The whole program gets SIGTERM while AECR-Net trains, and SIGINT in the resumed run."""
     command = [sys.executable, "train.py", *flags(train_data, tmp_path), "--epochs=100000"]
     interrupt_after(3, command, tmp_path, signal.SIGTERM)
     interrupt_after(3 + logged_steps(tmp_path), [*command, "--resume"], tmp_path, signal.SIGINT)
 
 
 def interrupt_after(step, command, folder, number):
-    """Run the command, send it the signal after that step, see that it saves and ends well."""
+    """Run the command, send the signal after that step, and assert that the run saves and ends with code 0."""
     process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                text=True)
     try:
@@ -277,7 +277,7 @@ def test_best_is_the_best_so_far(tmp_path):
 
 def test_only_rank_0_writes(train_data, small_net, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(device, "init_device", lambda options: Ranks(rank=1, size=2))
-    monkeypatch.setattr(Ranks, "gather", lambda ranks, values: np.array([values, values], np.float64))  # all alike
+    monkeypatch.setattr(Ranks, "gather", lambda ranks, values: np.array([values, values], np.float64))  # both alike
     monkeypatch.setattr(Ranks, "of_first", lambda ranks, values: values)
     monkeypatch.setattr(setup.nn, "DistributedGradReducer", lambda parameters: None)
     code = train.main(flags(train_data, tmp_path, "--data_test=Pairs", "--test_images=2", f"--summary_dir={tmp_path}"))

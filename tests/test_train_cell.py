@@ -1,4 +1,4 @@
-"""The loss and the training step: equal to the originals', and right in every option."""
+"""The loss and the training step equal the originals', and are right with every option."""
 import math
 
 import mindspore
@@ -14,7 +14,7 @@ from src.train.cell import NetWithCRLossCell, TrainOneStepCell
 from src.train.optimizer import Adam
 from src.vgg import Vgg19
 
-REFERENCE_CONSTANTS = ("sub_mean", "add_mean", "mix")  # as its constructor sets them
+REFERENCE_CONSTANTS = ("sub_mean", "add_mean", "mix")  # values that the constructor sets
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -24,7 +24,7 @@ def graph_mode():
 
 
 def set_weights(net, value_of):
-    """Give every parameter value_of(name, shape); None leaves it."""
+    """Set every parameter to value_of(name, shape). None keeps the old value."""
     for parameter in net.get_parameters():
         value = value_of(parameter.name, parameter.shape)
         if value is not None:
@@ -50,7 +50,7 @@ def gitee_net():
 
 
 class Official:
-    """The authors' network, its loss and the step, with the weights of golden/official.npz; can be set back."""
+    """The authors' network, loss and step with the weights of golden/official.npz. A test can reset them."""
 
     def __init__(self):
         self.net = Dehaze("paper").set_train()
@@ -123,7 +123,7 @@ def test_graph_mode_and_pynative_agree(official_first_step):
 def test_every_trainable_parameter_receives_a_finite_gradient(official, official_first_step):
     _, state = official_first_step
     for parameter in official.net.trainable_params():
-        gradient = state[f"optimizer.moment1.{parameter.name}"]  # a tenth of it, after one step
+        gradient = state[f"optimizer.moment1.{parameter.name}"]  # a tenth of the gradient after one step
         assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0, parameter.name
 
 
@@ -135,7 +135,7 @@ def test_losses_equal_the_reference(golden_gitee):
     np.testing.assert_allclose(float(loss), float(l1) + 20.0 * float(cr), rtol=1e-6)
 
 
-# What the step does around the network is tested with a small one: it compiles in a moment.
+# The other tests of the step use a small network, which compiles in a moment.
 
 class Small(nn.Cell):
     """Two convolutions."""
@@ -151,7 +151,7 @@ class Small(nn.Cell):
 
 
 class SmallRun:
-    """A run of the small network, and everything that its steps may change."""
+    """A run of the small network, with everything that a step may change."""
 
     def __init__(self, **options):
         self.net = Small()
@@ -171,7 +171,7 @@ class SmallRun:
         return np.concatenate([parameter.asnumpy().ravel() for parameter in kept])
 
     def gradient(self):
-        """That of the first step."""
+        """The gradient of the first step."""
         return np.concatenate([moment.asnumpy().ravel() for moment in self.optimizer.moment1]) / 0.1
 
 

@@ -1,4 +1,4 @@
-"""What train.py says to bad input: one line that names the flag or the file, and the right exit code."""
+"""On bad input, train.py prints one line that names the flag or the file, and exits with the right code."""
 import shutil
 import subprocess
 import sys

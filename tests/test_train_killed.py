@@ -1,4 +1,4 @@
-"""Training that is killed, at any moment, or whose disk is full: the last checkpoint stays whole and leads on."""
+"""After a kill at any moment, or on a full disk, the last checkpoint is whole and a run resumes from it."""
 import signal
 
 import pytest
@@ -40,7 +40,8 @@ def test_kill_9_goes_on_from_the_last_saved_step(train_data, whole_run, small_ne
     assert metrics(tmp_path) == metrics(whole_run)
 
 
-# A run for each stage that kills itself in its second save; in forks, made before MindSpore starts its threads.
+# One run for each stage of a save. It kills itself in its second save. The runs are forks, which are made before
+# MindSpore starts its threads.
 KILLED_WHILE_SAVING = """
 import os, signal, sys
 import mindspore

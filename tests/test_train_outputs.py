@@ -1,4 +1,4 @@
-"""What surrounds training: metrics.csv, curve, TensorBoard events, ModelArts, the script."""
+"""The outputs of a training: metrics.csv, curve, TensorBoard events, ModelArts, the shell script."""
 import os
 import shutil
 import subprocess
@@ -53,7 +53,7 @@ def read_events(path):
 
 
 class FakeMoxing:
-    """Stands for ModelArts' moxing: `file.copy_parallel` notes what it is asked for."""
+    """A stand-in for ModelArts' moxing. `file.copy_parallel` records its arguments."""
 
     def __init__(self, content=None):
         self.file, self.copied, self.content = self, [], content
@@ -101,7 +101,7 @@ def test_modelarts_elsewhere_is_one_line(train_data, tmp_path, monkeypatch):
 
 @pytest.fixture
 def script(tmp_path):
-    """run_standalone_train.sh in a folder where train.py only prints its arguments."""
+    """Run run_standalone_train.sh in a folder whose train.py only prints its arguments."""
     (tmp_path / "repo/scripts").mkdir(parents=True)
     shutil.copy(ROOT / "scripts/run_standalone_train.sh", tmp_path / "repo/scripts")
     (tmp_path / "repo/train.py").write_text("import os, sys; print(os.getcwd(), *sys.argv[1:])")

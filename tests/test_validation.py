@@ -1,4 +1,4 @@
-"""Scores during training: of the weights asked for, on 8-bit results, and the network is left as it was."""
+"""Validation scores the given weights on 8-bit results, and leaves the network unchanged."""
 import mindspore
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from training import SmallNet, write_pairs
 
 
 class Brighter(SmallNet):
-    """Adds its only weight to the image, in 0..255."""
+    """Adds its only weight to the image. Values are 0..255."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""VGG19: its features, its lean gradient, and which weight files it takes."""
+"""VGG19: its features, its lean gradient, and the weight files that it accepts."""
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
@@ -14,7 +14,7 @@ WIDTHS = (64, 64, 128, 128, 256, 256, 256, 256, 512, 512, 512, 512, 512)
 
 
 def file_entries(biases, small_surplus=True):
-    """A whole VGG19 as in a weight file: {name: array}, the layers that CR does not use in a small size."""
+    """A whole VGG19 as in a weight file: {name: array}. The layers that CR does not use are small."""
     entries, channels = {}, 3
     for index, width in zip(CONVS, WIDTHS):
         entries[f"layers.{index}.weight"] = seeded(f"vgg19.layers.{index}.weight", (width, channels, 3, 3))
@@ -30,7 +30,7 @@ def file_entries(biases, small_surplus=True):
 
 @pytest.fixture(scope="module")
 def zoo_file(tmp_path_factory):
-    """Laid out as the model zoo's vgg19_ImageNet.ckpt: no conv biases, later layers and classifier present."""
+    """A file like the model zoo's vgg19_ImageNet.ckpt: without conv biases, with later layers and classifier."""
     path = tmp_path_factory.mktemp("vgg") / "vgg19_ImageNet.ckpt"
     save_checkpoint(path, file_entries(biases=False), {})
     return path

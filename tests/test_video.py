@@ -1,4 +1,4 @@
-"""A dehazed clip is the source's in frames, rate, size and sound, or there is no file at all."""
+"""A dehazed clip has the frames, times, size and sound of its source, or there is no file at all."""
 import os
 import resource
 import signal
@@ -20,7 +20,7 @@ HEIGHT, WIDTH, FRAMES = 48, 64, 12
 
 
 def frame(number, height=HEIGHT, width=WIDTH):
-    """uint8 RGB: a gradient, redder to the right and brighter with time."""
+    """A gradient, uint8 RGB, which is redder to the right and brighter with time."""
     red = np.linspace(40, 160, width)[None, :] + np.zeros((height, 1))
     return np.dstack([red + 5 * number, red * 0 + 60, 200 - red]).astype(np.uint8)
 
@@ -55,7 +55,7 @@ def write_clip(path, times, rate, samples=None):
 
 
 def tone(seconds):
-    """The given time of silence and sine, half each: float32 in -0.5..0.5, 48000 a second."""
+    """Silence in the first half of the time, a sine in the second: float32 in -0.5..0.5, 48000 values a second."""
     sine = 0.5 * np.sin(np.arange(int(24000 * seconds)) * 0.1)
     return np.concatenate((sine * 0, sine)).astype(np.float32)
 
@@ -73,7 +73,7 @@ def samples_of(path):
 
 
 def make_raw_clip(path, width, height, frames=FRAMES, tags=""):
-    """YUV4MPEG2, a text header and bare samples: holds the odd sides that no encoder here would write."""
+    """Write YUV4MPEG2, a text header and plain samples. This format can hold odd sides, which no encoder here can."""
     with open(path, "wb") as file:
         file.write(f"YUV4MPEG2 W{width} H{height} F25:1 Ip C444 {tags}\n".encode())
         for number in range(frames):
@@ -82,7 +82,7 @@ def make_raw_clip(path, width, height, frames=FRAMES, tags=""):
 
 
 def read_clip(path):
-    """Frames as uint8 RGB, and the rate."""
+    """The frames as uint8 RGB, and the rate."""
     capture, frames = cv2.VideoCapture(str(path)), []
     fps = capture.get(cv2.CAP_PROP_FPS)
     while True:
@@ -146,7 +146,7 @@ def test_phone_clips_come_out_upright(clip, tmp_path):
     data = bytearray(clip.read_bytes())
     matrix = data.index(b"tkhd") + 44
     quarter_turn = b"".join(value.to_bytes(4, "big", signed=True) for value in (0, 1 << 16, 0, -1 << 16, 0, 0))
-    data[matrix:matrix + 24] = quarter_turn  # "show me turned clockwise"
+    data[matrix:matrix + 24] = quarter_turn  # "turn me clockwise"
     clip.write_bytes(data)
     stats = dehaze_video(clip, tmp_path / "clear.mp4", darker)
     image = read_clip(tmp_path / "clear.mp4")[0][0].astype(int)
@@ -300,7 +300,7 @@ def test_sound_is_kept_and_in_time(tmp_path, suffix):
     heard = samples_of(target)
     assert 0.95 * 2 * 48000 < heard.size < 1.1 * 2 * 48000
     assert np.abs(heard[:44000]).max() < 0.05  # the tone begins after one second
-    assert 0.25 < heard[52000:90000].std() < 0.45  # of a sine of height 0.5
+    assert 0.25 < heard[52000:90000].std() < 0.45  # a sine of height 0.5 has 0.35
 
 
 def test_sound_that_cannot_be_kept_costs_only_the_sound(tmp_path, monkeypatch):

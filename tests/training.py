@@ -1,4 +1,4 @@
-"""What the tests of train.py share: training pairs, a small network in place of AECR-Net's, child processes."""
+"""Helpers for the tests of train.py: training pairs, a small network instead of AECR-Net, child processes."""
 from __future__ import annotations
 
 import os
@@ -19,7 +19,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PYTHONUN
 
 
 def write_pairs(root, count=6):
-    """Pairs 0 .. count - 1 of 40x56 px, in the layout `Pairs`. Returns: root."""
+    """Write pairs 0 .. count - 1 of 40x56 px in the layout `Pairs`. Returns: root."""
     for kind in ("hazy", "clear"):
         (root / kind).mkdir(parents=True)
     for index in range(count):
@@ -30,14 +30,14 @@ def write_pairs(root, count=6):
 
 
 def flags(data, folder, *more):
-    """The command line of a run of six steps in two epochs, that logs every step."""
+    """The flags of a run of six steps in two epochs. Every step is logged."""
     return [f"--dir_data={data}", "--data_train=Pairs", f"--ckpt_save_path={folder}", "--filename=run",
             "--patch_size=16", "--batch_size=2", "--contra_lambda=0", "--epochs=2", "--lr=0.001", "--log_every=1",
             *more]
 
 
 class SmallNet(nn.Cell):
-    """Two convolutions with what train.py needs of a network; compiles in a moment."""
+    """Two convolutions with the attributes that train.py needs. Compiles in a moment."""
 
     def __init__(self, arch="gitee", dcn_sampling="exact"):
         super().__init__()
@@ -51,31 +51,31 @@ class SmallNet(nn.Cell):
         return self.second(nn.ReLU()(self.first(x)))
 
     def probe(self, x):
-        """As `Dehaze.probe`: a healthy network."""
+        """As `Dehaze.probe`, with the values of a healthy network."""
         activation = nn.ReLU()(self.first(x))
         one = activation.mean() * 0.0 + 1.0
         return one, one, one * 0.0, ops.amax(activation, (0, 2, 3)) + 1.0
 
 
 def use_small_net(setattr=setattr):
-    """Let train.py train a SmallNet, of the arch asked for."""
+    """Make train.py train a SmallNet of the given arch."""
     setattr(setup, "Dehaze", SmallNet)
 
 
 def run_child(code, *arguments, timeout=300):
-    """Run Python code in a process of its own, with the tests' folder on its path."""
+    """Run Python code in a new process, with the folder of the tests on its path."""
     return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], env=ENVIRONMENT, cwd=ROOT,
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
 
 
 def checkpoint(path):
-    """Parameters as arrays, and the description."""
+    """The parameters as arrays, and the description."""
     parameters, description = load_checkpoint(path)
     return {name: value.asnumpy() for name, value in parameters.items()}, description
 
 
 def assert_same_checkpoint(path, other):
-    """All parameters bit for bit, and the descriptions."""
+    """Assert that all parameters are equal bit for bit, and that the descriptions are equal."""
     (found, found_facts), (expected, expected_facts) = checkpoint(path), checkpoint(other)
     assert found.keys() == expected.keys()
     for name in expected:
@@ -84,7 +84,7 @@ def assert_same_checkpoint(path, other):
 
 
 def metrics(folder):
-    """Rows of metrics.csv without the speed, which is another one each time."""
+    """The rows of metrics.csv without the speed, which differs between runs."""
     lines = (Path(folder) / "metrics.csv").read_text().splitlines()
     speed = lines[0].split(",").index("images_per_s")
     return [[value for column, value in enumerate(line.split(",")) if column != speed] for line in lines]

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of train.py; a module that uses them says pytest_plugins = "training_fixtures"."""
+"""Fixtures of the tests of train.py. A module that uses them sets pytest_plugins = "training_fixtures"."""
 import pytest
 
 from src.commands import train
@@ -19,7 +19,7 @@ def small_net(monkeypatch):
 
 @pytest.fixture(scope="session")
 def whole_run(train_data, tmp_path_factory):
-    """Six steps of a SmallNet, undisturbed: what disturbed runs must come to."""
+    """Six steps of a SmallNet without a disturbance. Disturbed runs must end with the same state."""
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         use_small_net(patch.setattr)
