@@ -1,4 +1,4 @@
-"""Building blocks of the network that are no part of its architecture: plain layers, exact and lean on CPU."""
+"""Plain layers of the network. They are exact, and need little memory and time on CPU."""
 from __future__ import annotations
 
 from typing import Tuple
@@ -14,9 +14,9 @@ def conv2d(in_channels: int, out_channels: int, kernel_size: int, stride: int = 
 
 
 def upsample(in_channels: int, out_channels: int, far_padding: int) -> nn.Conv2dTranspose:
-    """3x3 transposed convolution to twice the size; one row and column less with `far_padding` 1.
+    """3x3 transposed convolution to twice the size. With `far_padding` 1 the result has one row and column less.
 
-    `far_padding` 0 is what PyTorch calls output_padding=1.
+    `far_padding` 0 is PyTorch's output_padding=1.
     """
     return nn.Conv2dTranspose(in_channels, out_channels, 3, stride=2, pad_mode="pad",
                               padding=(1, far_padding, 1, far_padding), has_bias=True)
@@ -33,7 +33,7 @@ class Shift(nn.Conv2d):
 
 
 class ReflectionPad(nn.Cell):
-    """Mirror `pad` pixels on each side, the edge not repeated; from slices, which MindSpore Lite can run too."""
+    """Mirror `pad` pixels on each side, without the edge pixel. It uses slices, which MindSpore Lite has too."""
 
     def __init__(self, pad: int):
         super().__init__()
@@ -44,11 +44,11 @@ class ReflectionPad(nn.Cell):
 
 
 class WideConv(nn.Conv2d):
-    """A large convolution to few channels, summed from one-row kernels.
+    """A large convolution to few channels as a sum of one-row kernels. It is exact.
 
-    Exact: the k rows of the kernel become k * out_channels channels of a 1 x k convolution, whose
-    maps a k x 1 convolution with ones adds, each shifted by its row. The patch matrix is k times
-    smaller, and with it the time on CPU (64 to 3 channels, 7x7: a quarter).
+    The k rows of the kernel become k * out_channels channels of a 1 x k convolution. A k x 1 convolution with ones then
+    shifts each map by its row and adds the maps. The patch matrix is k times smaller, which saves time on CPU: 64 to 3
+    channels with 7x7 take a quarter of the time.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, padding: int):
@@ -69,10 +69,10 @@ class WideConv(nn.Conv2d):
 
 
 def spread(factor: Tensor, shape: Tuple[int, int, int, int]) -> Tensor:
-    """Repeat Tensor[n, c, 1, 1] or Tensor[n, 1, h, w] to shape (n, c, h, w), as a product with ones.
+    """Repeat Tensor[n, c, 1, 1] or Tensor[n, 1, h, w] to shape (n, c, h, w), by a product with ones.
 
-    A product that broadcasts by itself keeps four more maps of that shape for each call in a graph on
-    CPU (1 GB in the network at 480x640), and sums its gradient slowly.
+    A broadcasting product in a graph on CPU keeps four more maps of that shape for each call (1 GB in the network at
+    480x640), and sums its gradient slowly.
     """
     n, c, h, w = shape
     if factor.shape[1] == 1:
@@ -81,7 +81,7 @@ def spread(factor: Tensor, shape: Tuple[int, int, int, int]) -> Tensor:
 
 
 def reflect(x: Tensor, before: int, after: int, axis: int) -> Tensor:
-    """Mirror pixels along axis 2 or 3 of Tensor[n, c, h, w], the edge pixel not repeated."""
+    """Mirror pixels along axis 2 or 3 of Tensor[n, c, h, w], without the edge pixel."""
     size = x.shape[axis]
     parts = []
     for i in range(before, 0, -1):
@@ -93,9 +93,9 @@ def reflect(x: Tensor, before: int, after: int, axis: int) -> Tensor:
 
 
 def zero_pad(x: Tensor, padding: int) -> Tensor:
-    """`padding` zeros around Tensor[n, c, h, w], by concatenation.
+    """Put `padding` zeros around Tensor[n, c, h, w] by concatenation.
 
-    The gradient of MindSpore's constant-mode pad is wrong from the second call of a compiled graph on.
+    The gradient of MindSpore's constant-mode pad is wrong from the second call of a compiled graph.
     """
     if not padding:
         return x

@@ -1,4 +1,4 @@
-"""What the value of a single option may be. Rules between options stand where they are used."""
+"""The range of each single option. Rules between options are in the modules that use the options."""
 from __future__ import annotations
 
 import os
@@ -16,17 +16,17 @@ AT_LEAST = {
 }
 ABOVE_0 = ("lr", "epsilon", "loss_scale", "offset_lr_factor", "block_lr_factor")
 BELOW_1 = ("betas", "ema_decay", "blend")
-LARGEST_INT = 2**32 - 1  # numpy's largest seed; beyond all sizes and counts that a machine could work off
+LARGEST_INT = 2**32 - 1  # numpy's largest seed; larger than any useful size or count
 FLOAT32 = (1.2e-38, 3.4e38)
 LONGEST_NAME = 255  # bytes, of the usual file systems
 
 
 def check(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-    """Refuse what no run could use.
+    """Refuse values that no run can use.
 
     Args:
-        values: option -> value, of the type of its default.
-        defaults: the options to look at. A text may be empty where its default is.
+        values: option -> value of the type of the default.
+        defaults: the options to check. A text may be empty only if its default is empty.
 
     Raises: UsageError naming the flag, the rule and the value.
     """
@@ -39,7 +39,7 @@ def check(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
 
 
 def path_rule(text: str) -> str:
-    """The rule that a path breaks, if it does: what no file system has as a name, which `Path.is_file` raises for."""
+    """The rule that a path breaks, or an empty text. For such names, `Path.is_file` raises an exception."""
     if text == "":
         return "must not be empty"
     if "\0" in text or any(len(os.fsencode(part)) > LONGEST_NAME for part in text.split("/")) or len(text) > 4000:

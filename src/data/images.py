@@ -14,26 +14,26 @@ from ..errors import InputError, one_line
 from ..files import PathLike, atomic_write
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-MIN_SIDE = 16  # pixels: below it the network's quarter-size map is narrower than a deformable kernel's reach
-ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 exchange width and height
+MIN_SIDE = 16  # pixels; for a shorter side, the quarter-size map is smaller than the reach of a deformable kernel
+ORIENTATION = 0x0112  # EXIF tag; the values 5 to 8 exchange width and height
 GREY_MODES = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 _limit_lock = threading.Lock()
 
 
 class Photo(NamedTuple):
-    """What a file holds, for the network and for writing a file like it."""
+    """The content of a file: the pixels for the network, and all that a similar file needs."""
 
     rgb: np.ndarray  # uint8[h, w, 3]
     alpha: Optional[np.ndarray] = None  # uint8[h, w]; None where the file has none
     is_grey: bool = False
-    icc_profile: Optional[bytes] = None  # what the RGB values mean; None: sRGB
+    icc_profile: Optional[bytes] = None  # the meaning of the RGB values; None: sRGB
 
 
 def read_image(path: PathLike, max_pixels: Optional[int] = None) -> np.ndarray:
-    """Read a photo as uint8 RGB[h, w, 3]: EXIF rotation applied, alpha dropped, grey repeated, 16 bit scaled.
+    """Read a photo as uint8 RGB[h, w, 3]. EXIF rotation is applied, alpha dropped, grey repeated, 16 bits scaled to 8.
 
     Args:
-        max_pixels: most pixels to accept; None for Pillow's own limit against decompression bombs.
+        max_pixels: the largest number of pixels to accept. None: Pillow's limit against decompression bombs.
 
     Raises: InputError if the file is missing, truncated, not an image, or larger than the limit.
     """
@@ -41,7 +41,7 @@ def read_image(path: PathLike, max_pixels: Optional[int] = None) -> np.ndarray:
 
 
 def read_photo(path: PathLike, max_pixels: Optional[int] = None) -> Photo:
-    """As `read_image`, with what else the file holds."""
+    """As `read_image`, with all other content of the file."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -50,17 +50,17 @@ def read_photo(path: PathLike, max_pixels: Optional[int] = None) -> Photo:
             return _photo(ImageOps.exif_transpose(opened))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"{path}: {one_line(error)}; raise --max_pixels to accept it") from None
-    except Exception as error:  # of a damaged file Pillow raises anything: struct.error, AttributeError, TypeError ...
+    except Exception as error:  # on damaged files Pillow raises anything: struct.error, TypeError ...
         raise InputError(f"{path}: cannot be read as an image ({one_line(error)})") from None
 
 
 def image_size(path: PathLike) -> Optional[Tuple[int, int]]:
-    """(height, width) of a photo as it will be read, from the file's header; None if that cannot be read."""
+    """(height, width) of a photo after reading, from the header of the file. None if the header cannot be read."""
     try:
         with _open(Path(path), None) as opened:
             turned = opened.format != "TIFF" and opened.getexif().get(ORIENTATION, 1) >= 5  # Pillow turns TIFF itself
             return opened.size if turned else opened.size[::-1]
-    except Exception:  # see read_photo, which will say it
+    except Exception:  # read_photo will report it
         return None
 
 
@@ -80,7 +80,7 @@ def write_image(path: PathLike, image: np.ndarray, alpha: Optional[np.ndarray] =
 
 
 def write_photo(path: PathLike, photo: Photo) -> None:
-    """As `write_image`: grey written as grey, the colour profile with it."""
+    """As `write_image`. A grey photo is written as grey, and the colour profile is kept."""
     image = Image.fromarray(photo.rgb)
     if photo.is_grey:
         image = image.convert("L")
@@ -90,22 +90,22 @@ def write_photo(path: PathLike, photo: Photo) -> None:
     try:
         with atomic_write(path) as temporary:
             image.save(temporary, quality=95, **profile)
-    except Exception as error:  # a damaged colour profile too is found by the encoder
+    except Exception as error:  # an encoder also fails on a damaged colour profile
         raise InputError(f"{path}: cannot be written ({one_line(error)})") from None
 
 
 def to_network(images: np.ndarray, white: float) -> np.ndarray:
-    """uint8[n, h, w, 3] -> float32[n, 3, h, w] in 0..white, as the network takes it."""
+    """Images, uint8[n, h, w, 3] -> input of the network, float32[n, 3, h, w] in 0..white."""
     return (images.transpose(0, 3, 1, 2) * (white / 255.0)).astype(np.float32)
 
 
 def from_network(out: np.ndarray, white: float) -> np.ndarray:
-    """What the network gives, float32[n, 3, h, w], clipped to 0..white -> float32[n, h, w, 3] in 0..255."""
+    """Output of the network, float32[n, 3, h, w], clipped to 0..white -> images, float32[n, h, w, 3] in 0..255."""
     return np.clip(out, 0, white).transpose(0, 2, 3, 1) * np.float32(255.0 / white)
 
 
 def list_images(folder: PathLike, recursive: bool = False) -> List[Path]:
-    """The image files of `folder` by name, hidden ones left out.
+    """The image files of `folder` in the order of their names, without hidden files.
 
     Raises: InputError if the folder is missing or holds no image.
     """
@@ -124,8 +124,8 @@ def list_images(folder: PathLike, recursive: bool = False) -> List[Path]:
 
 @contextlib.contextmanager
 def _open(path: Path, max_pixels: Optional[int]) -> Iterator[Image.Image]:
-    """Pillow only warns up to twice its limit: here the limit is the limit."""
-    with _limit_lock:  # both limit and warnings are global, and several threads decode
+    """Open an image. Above its limit, up to twice the limit, Pillow only warns; here this is an error."""
+    with _limit_lock:  # limit and warnings are global, and several threads decode
         standard = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = max_pixels or standard
         try:
@@ -149,7 +149,7 @@ def _photo(image: Image.Image) -> Photo:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey to 8 bits; Pillow's own conversion would clip it."""
+    """Scale 16-bit grey to 8 bits. Pillow's own conversion would clip the values."""
     if not image.mode.startswith("I") and image.mode != "F":
         return image
     values = np.asarray(image, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""The evaluation of a test set: every pair restored and scored, by one process or shared among ranks."""
+"""The evaluation of a test set. One process or several ranks restore and score all pairs."""
 from __future__ import annotations
 
 import contextlib
@@ -23,12 +23,12 @@ from .scores import PROTOCOL, means, peak_memory_mb, score, table, write_summary
 if TYPE_CHECKING:  # imports MindSpore, which takes seconds
     from ..ranks.device import Ranks
 
-DIAGNOSED = 4  # images that `diagnose` looks at
+DIAGNOSED = 4  # number of images for `diagnose`
 REPORTED = ("psnr_hazy", "psnr", "ssim_hazy", "ssim")
 
 
 class Evaluation:
-    """Restores and scores the pairs, keeps the rows. Each rank of a distributed run takes its share of the pairs."""
+    """Restores and scores the pairs, and keeps their rows. In a distributed run each rank takes a share."""
 
     def __init__(self, options: SimpleNamespace, output: Path, dehazer: Dehazer, pairs: List[Pair],
                  ranks: Ranks):
@@ -45,13 +45,13 @@ class Evaluation:
             make_output_folder(output / "images", "--output_dir")
 
     def diagnose(self) -> Dict[str, float]:
-        """Look into the network with a few of the images, and warn if part of it does not work.
+        """Measure the trunk with some images, and print a warning if part of it does not work.
 
-        Returns: the figures of src.health.Health; none for an exported model, or if no image can be read.
+        Returns: the fields of src.health.Health. Empty for an exported model, or if no image can be read.
         """
         images = []
         for pair in self.pairs[::max(1, len(self.pairs) // DIAGNOSED)][:DIAGNOSED]:
-            with contextlib.suppress(UserError):  # said when it is its turn to be scored
+            with contextlib.suppress(UserError):  # `run` reports the error
                 image = read_image(pair.hazy, self.options.max_pixels or None)
                 self.dehazer.check(image, str(pair.hazy))
                 images.append(image)
@@ -80,7 +80,7 @@ class Evaluation:
         self._collect(in_order)
 
     def _collect(self, in_order: List[Pair]) -> None:
-        """Put together what all ranks have found; the report in the order in which one process would have found it."""
+        """Collect the results of all ranks. The order of the report is that of a run in one process."""
         rows, failures, entries, peaks = zip(*self.ranks.gather_objects(
             (self.rows, self.failures, self.report.entries if self.report else [], peak_memory_mb())))
         self.rows, self.failures, self.peak_memory_mb = dict(ChainMap(*rows)), dict(ChainMap(*failures)), max(peaks)
@@ -104,7 +104,7 @@ class Evaluation:
         return {"name": pair.name, "width": hazy.shape[1], "height": hazy.shape[0], **scores, "seconds": seconds}
 
     def write(self, unmatched: List[Path]) -> None:
-        """metrics.csv, summary.json and the report; the means to the terminal."""
+        """Write metrics.csv, summary.json and the report. Print the means."""
         rows = [self.rows[pair.name] for pair in self.pairs if pair.name in self.rows]
         failed = [self.failures[pair.name] for pair in self.pairs if pair.name in self.failures]
         mean, seconds = means(rows), [row["seconds"] for row in rows]

@@ -1,4 +1,4 @@
-"""Many images through a Dehazer: reading and writing overlap the network, images of one size go in batches."""
+"""Sends many images through a Dehazer. Reading and writing overlap the network; images of one size form batches."""
 from __future__ import annotations
 
 import time
@@ -14,12 +14,12 @@ from ..files import PathLike
 from ..inference import Dehazer
 
 READERS = 2  # threads
-AHEAD = 2  # images decoded beyond those in the network
-UNFINISHED = 4  # results that may wait to be written before the network has to
+AHEAD = 2  # images that are decoded before the network needs them
+UNFINISHED = 4  # results that may wait for their writing; the network waits if there are more
 
-# load(item) -> (hazy uint8 RGB[h, w, 3], whatever finish needs beside it)
+# load(item) -> (hazy uint8 RGB[h, w, 3], an object for finish)
 Load = Callable[[Any], Tuple[np.ndarray, Any]]
-# finish(item, hazy, beside, restored, seconds) -> what the caller wants to know
+# finish(item, hazy, the object from load, restored, seconds) -> a result for the caller
 Finish = Callable[[Any, np.ndarray, Any, np.ndarray, float], Any]
 
 
@@ -32,9 +32,9 @@ class _Loaded(NamedTuple):
 
 def sort_by_size(items: Iterable[Any], path_of: Callable[[Any], PathLike], dehazer: Dehazer, batch_size: int
                  ) -> List[Any]:
-    """The items by the size of their images, which only the headers are read for; the dehazer is told what comes.
+    """Sort the items by image size, and announce the sizes to the dehazer. Reads only the headers of the files.
 
-    Neighbours of one size can share a batch and a compiled graph. Equal sizes stay in order.
+    Items of one size can share a batch and a compiled graph. Items of equal size keep their order.
     """
     sized = [(image_size(path_of(item)) or (0, 0), item) for item in items]
     sized.sort(key=lambda pair: pair[0])
@@ -44,11 +44,11 @@ def sort_by_size(items: Iterable[Any], path_of: Callable[[Any], PathLike], dehaz
 
 def dehaze_all(dehazer: Dehazer, items: Sequence[Any], load: Load, finish: Finish, batch_size: int = 1
                ) -> Iterator[Tuple[Any, Union[Any, UserError]]]:
-    """Load, dehaze and finish every item, in order.
+    """Load, dehaze and finish all items in order.
 
-    `load` runs in threads of its own, ahead of the network, `finish` in one thread behind it.
+    Threads run `load` ahead of the network. One thread runs `finish` after the network.
 
-    Yields: (item, what `finish` returned), or (item, the UserError that came in its way).
+    Yields: (item, result of `finish`), or (item, UserError) for an item that failed.
     """
     with ThreadPoolExecutor(1) as finisher:
         waiting: deque = deque()
@@ -79,7 +79,7 @@ def _loaded(item: Any, future: Future) -> _Loaded:
 
 
 def _batches(loaded: Iterable[_Loaded], batch_size: int) -> Iterator[List[_Loaded]]:
-    """Neighbours of one size, at most `batch_size`; what could not be loaded stands alone."""
+    """Batches of at most `batch_size` consecutive images of one size. A failed item is a batch of its own."""
     batch: List[_Loaded] = []
     for one in loaded:
         shape = None if one.hazy is None else one.hazy.shape

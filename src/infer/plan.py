@@ -28,12 +28,14 @@ class Job(NamedTuple):
 
 
 def plan(inputs: Sequence[str], output: str, same_format: bool = False) -> List[Job]:
-    """Pair every photo and video with the file that its result goes to, and create the folders for them.
+    """Assign an output file to every photo and video, and create the folders of the output files.
 
     Args:
-        inputs: photos, videos, folders (searched with all below them; hidden files left out) and quoted glob patterns.
-        output: a folder, in which folders are repeated; for a single photo or video a file too, known by its suffix.
-        same_format: results in the format of the input, else PNG. Videos keep their suffix.
+        inputs: photos, videos, folders and quoted glob patterns. Folders are searched with all their subfolders, but
+            without hidden files.
+        output: a folder, in which the subfolders are created too. A single photo or video may also have an output
+            file, which is recognised by its suffix.
+        same_format: the results have the format of their input; otherwise they are PNG. Videos keep their suffix.
 
     Raises: UsageError if nothing is given, two results would have one name, a result would replace an input, or the
         output is a file of a kind that is not written.
@@ -62,7 +64,7 @@ def plan(inputs: Sequence[str], output: str, same_format: bool = False) -> List[
 
 
 def _find(text: str, output: Path) -> Iterator[Tuple[Path, Path]]:
-    """The files of one argument, each with its place in the output folder."""
+    """(file, place in the output folder) for each file of one argument."""
     path = Path(text)
     if path.is_dir():
         below = sorted(path.rglob("*"))
@@ -78,7 +80,7 @@ def _find(text: str, output: Path) -> Iterator[Tuple[Path, Path]]:
 
 
 def _is_wanted(file: Path, root: Path, output: Path) -> bool:
-    """Whether a file below the input folder `root` is a photo or video, and no result of an earlier run."""
+    """Whether a file in the input folder `root` is a photo or video, and not a result of an earlier run."""
     place = file.relative_to(root)
     if any(part.startswith(".") for part in place.parts) or not file.is_file():
         return False
@@ -92,7 +94,7 @@ def _is_wanted_suffix(path: Path) -> bool:
 
 
 def _fixed_part(pattern: Path) -> Path:
-    """The folders of a glob pattern before its first wildcard."""
+    """The part of a glob pattern before the first folder with a wildcard."""
     parts = pattern.parts[:-1]
     wild = [i for i, part in enumerate(parts) if any(sign in part for sign in WILDCARDS)]
     return Path(*parts[:wild[0]] if wild else parts)
@@ -134,6 +136,6 @@ def _refuse_overwriting(jobs: List[Job]) -> None:
 
 
 def _identity(path: Path) -> Tuple[int, int]:
-    """The same for all names of one file."""
+    """Device and inode, which are equal for all names of one file."""
     status = path.stat()
     return status.st_dev, status.st_ino

@@ -1,4 +1,4 @@
-"""Scores of a test set: what is measured, the table of all images, the summary."""
+"""Scores of a test set: the measures, the table of all images, the summary."""
 from __future__ import annotations
 
 import contextlib
@@ -15,7 +15,7 @@ from .. import metrics
 from ..errors import InputError, one_line
 from ..files import PathLike, atomic_write
 
-# The papers' measures first, then the authors' SSIM and the figures of the model-zoo reference.
+# The measures of the papers, then the authors' SSIM, then the measures of the model-zoo reference.
 MEASURES = {
     "psnr": metrics.psnr,
     "ssim": metrics.ssim,
@@ -33,20 +33,20 @@ Scores = Dict[str, float]
 
 
 def score(restored: np.ndarray, hazy: np.ndarray, clear: np.ndarray) -> Scores:
-    """All measures of the restored image, and under NAME_hazy of its input; uint8 RGB[h, w, 3] each."""
+    """All measures of the restored image (NAME) and of its hazy input (NAME_hazy). Images: uint8 RGB[h, w, 3]."""
     scores = {name: measure(restored, clear) for name, measure in MEASURES.items()}
     scores.update({f"{name}_hazy": measure(hazy, clear) for name, measure in MEASURES.items()})
     return scores
 
 
 def means(rows: Sequence[Mapping[str, Any]]) -> Scores:
-    """The mean of every measure over the rows; none for no rows."""
+    """The mean of every measure over the rows. Empty if there are no rows."""
     keys = [key for name in MEASURES for key in (name, f"{name}_hazy")] if rows else []
     return {key: float(np.mean([row[key] for row in rows])) for key in keys}
 
 
 def table(mean: Scores) -> str:
-    """Hazy input and result below each other, for the terminal."""
+    """A text table for the terminal: one line for the hazy input, one for the result."""
     lines = ["".join([f"{'':12}", *(f"{title:>15}" for title in TITLES.values())])]
     for label, suffix in (("hazy input", "_hazy"), ("dehazed", "")):
         values = (f"{mean[name + suffix]:15.{2 if name.startswith('psnr') else 4}f}" for name in TITLES)
@@ -55,12 +55,12 @@ def table(mean: Scores) -> str:
 
 
 def write_table(path: PathLike, rows: List[Mapping[str, Any]]) -> None:
-    """metrics.csv: a row an image, PSNR in dB; infinite PSNR is written inf.
+    """Write metrics.csv with a row for each image. PSNR is in dB; an infinite PSNR is written as inf.
 
     Raises: InputError if the file cannot be written.
     """
     columns = ["name", "width", "height", *means(rows), "seconds"]
-    # file names that are not UTF-8 arrive as lone surrogates
+    # Python reads a file name that is not UTF-8 with lone surrogates, which UTF-8 cannot write
     with _written(path) as temporary, open(temporary, "w", newline="", encoding="utf-8",
                                            errors="backslashreplace") as file:
         writer = csv.DictWriter(file, columns)
@@ -70,7 +70,7 @@ def write_table(path: PathLike, rows: List[Mapping[str, Any]]) -> None:
 
 
 def write_summary(path: PathLike, summary: Mapping[str, Any]) -> None:
-    """summary.json, strict JSON: numbers that are not finite become the text inf or nan.
+    """Write summary.json. JSON has no infinite numbers and no nan, so these become the texts inf and nan.
 
     Raises: InputError if the file cannot be written.
     """
@@ -79,11 +79,11 @@ def write_summary(path: PathLike, summary: Mapping[str, Any]) -> None:
 
 
 def peak_memory_mb() -> float:
-    """The most memory this process has held, in MB (2**20 bytes). Not on Windows."""
+    """The peak memory of this process in MB (2**20 bytes). Does not work on Windows."""
     import resource
 
     status = Path("/proc/self/status")
-    if status.exists():  # getrusage would begin with the peak of the process that started this one
+    if status.exists():  # getrusage includes the peak of the parent process
         peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
         return round(int(peak.split()[1]) / 2**10, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kB on Linux, bytes on macOS

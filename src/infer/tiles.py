@@ -1,4 +1,4 @@
-"""What is done around a network that sees one image at a time: tiles with blended seams, self-ensemble."""
+"""Tiles with blended seams, and the self-ensemble, around a network that takes one image at a time."""
 from __future__ import annotations
 
 from typing import Callable, List, Optional, Tuple
@@ -8,21 +8,21 @@ import numpy as np
 from ..errors import InputError
 from ..files import PathLike
 
-ALIGN = 4  # the network halves twice: tiles that start elsewhere would see another sampling grid than the whole image
+ALIGN = 4  # the network halves twice: only tiles that start at multiples of 4 have the sampling grid of the image
 
 Restore = Callable[[np.ndarray], np.ndarray]  # uint8 RGB[h, w, 3] -> float32[h, w, 3] in 0..255
 Window = Tuple[int, int]
 
 
 def windows(size: int, tile: int, overlap: int, is_fixed: bool = False) -> List[Window]:
-    """Split `size` pixels into the fewest stretches of one length, at most `tile`.
+    """Split `size` pixels into as few stretches as possible. All have one length of at most `tile`.
 
     Args:
         size, tile: multiples of 4.
-        overlap: pixels that neighbours share at least, smaller than `tile`.
-        is_fixed: the stretches' length is `tile` and no less; `size` is not below it.
+        overlap: least number of pixels that neighbours share, smaller than `tile`.
+        is_fixed: the length of the stretches is exactly `tile`, and `size` is at least `tile`.
 
-    Returns: (start, stop) of each; starts and lengths are multiples of 4, the last stops at `size`.
+    Returns: (start, stop) of each stretch. Starts and lengths are multiples of 4. The last stop is `size`.
     """
     if size <= tile:
         return [(0, size)]
@@ -34,7 +34,7 @@ def windows(size: int, tile: int, overlap: int, is_fixed: bool = False) -> List[
 
 
 def ramps(stretches: List[Window]) -> List[np.ndarray]:
-    """Weights of the stretches, float32[length] each: linear where neighbours overlap, and 1 in sum everywhere."""
+    """Weights of the stretches, float32[length] each: linear where neighbours overlap, and sum to 1 everywhere."""
     weights = []
     for i, (start, stop) in enumerate(stretches):
         weight = np.ones(stop - start, np.float32)
@@ -45,7 +45,7 @@ def ramps(stretches: List[Window]) -> List[np.ndarray]:
             shared = stop - stretches[i + 1][0]
             weight[stop - start - shared:] *= _rise(shared)[::-1]
         weights.append(weight)
-    total = np.zeros(stretches[-1][1], np.float32)  # not 1 where three overlap
+    total = np.zeros(stretches[-1][1], np.float32)  # more than 1 where three stretches overlap
     for (start, stop), weight in zip(stretches, weights):
         total[start:stop] += weight
     return [weight / total[start:stop] for (start, stop), weight in zip(stretches, weights)]
@@ -53,14 +53,14 @@ def ramps(stretches: List[Window]) -> List[np.ndarray]:
 
 def restore_in_tiles(image: np.ndarray, restore: Restore, tile: int, overlap: int,
                      fixed: Optional[Tuple[int, int]] = None) -> np.ndarray:
-    """Restore an image piece by piece; at most a row of tiles is held in float at a time.
+    """Restore an image in tiles. At most one row of tiles is in memory as floats at a time.
 
     Args:
-        image: uint8 RGB[h, w, 3], mirrored here up to multiples of 4, as the network does it.
-        restore: called with each tile, all of one size.
+        image: uint8 RGB[h, w, 3]. This function mirrors it up to multiples of 4, as the network does.
+        restore: restores one tile. All tiles have one size.
         tile: longest side of a tile in pixels, a multiple of 4.
-        overlap: pixels that neighbouring tiles share at least, below `tile` by 4 or more.
-        fixed: height and width that every tile has to have, in the place of `tile`.
+        overlap: least number of pixels that neighbouring tiles share, at most `tile` - 4.
+        fixed: height and width of every tile; replaces `tile`.
 
     Returns: uint8 RGB[h, w, 3].
     """
@@ -84,12 +84,12 @@ def restore_in_tiles(image: np.ndarray, restore: Restore, tile: int, overlap: in
 
 
 def restore_with_ensemble(image: np.ndarray, restore: Restore) -> np.ndarray:
-    """Mean of the eight results for the image flipped and turned by quarters, each turned back.
+    """The mean of the eight results for the flipped and turned image, each turned back.
 
-    uint8 RGB[h, w, 3] -> float32[h, w, 3]; `restore` sees heights and widths exchanged four times of eight.
+    uint8 RGB[h, w, 3] -> float32[h, w, 3]. In four of the eight calls, `restore` gets height and width exchanged.
     """
     total = np.zeros(image.shape, np.float32)
-    for turns in (0, 2, 1, 3):  # one size after the other: a graph is compiled for each
+    for turns in (0, 2, 1, 3):  # first one size, then the other, because each needs a graph
         turned = np.rot90(image, turns)
         total += np.rot90(restore(np.ascontiguousarray(turned)), -turns)
         total += np.rot90(restore(np.ascontiguousarray(turned[:, ::-1]))[:, ::-1], -turns)
@@ -97,12 +97,12 @@ def restore_with_ensemble(image: np.ndarray, restore: Restore) -> np.ndarray:
 
 
 def to_uint8(values: np.ndarray) -> np.ndarray:
-    """float[...] in 0..255 -> uint8, rounded, clipped."""
+    """Clip and round float[...] in 0..255 to uint8."""
     return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
 
 
 def align_up(value: int) -> int:
-    """The next multiple of 4 that is not below `value`."""
+    """The least multiple of 4 that is at least `value`."""
     return -(-value // ALIGN) * ALIGN
 
 
@@ -124,5 +124,5 @@ def mirror_up(x: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
 
 
 def _rise(count: int) -> np.ndarray:
-    """`count` values from just above 0 to just below 1, which with their reverse sum to 1."""
+    """`count` values from just above 0 to just below 1. The values and their reverse sum to 1."""
     return (np.arange(count, dtype=np.float32) + 0.5) / count

@@ -12,21 +12,21 @@ from ..files import PathLike
 
 
 class EventFile:
-    """An events file in `folder`, written by the caller's own thread.
+    """An events file in `folder`. The caller's thread writes it.
 
-    tensorboardX's SummaryWriter leaves that to a thread; when the disk is full the thread dies, and
-    its queue then stops the training for good.
+    tensorboardX's SummaryWriter writes in a thread of its own. On a full disk that thread dies, and its full queue then
+    blocks the training for ever.
 
     Args:
-        first_step: TensorBoard drops what earlier files of the folder hold from this step on, the
-            steps of a killed run that are trained again.
+        first_step: TensorBoard ignores this step and later ones in earlier files of the folder. They belong to a killed
+            run, and are trained again.
 
     Raises: UsageError if tensorboardX is not installed.
     """
 
     def __init__(self, folder: PathLike, first_step: int = 0):
         try:
-            # after mindspore: the other way round, protobuf breaks its import
+            # after mindspore, because protobuf breaks mindspore's import after tensorboardX
             import mindspore  # noqa: F401
             import tensorboardX  # noqa: F401
         except ImportError:
@@ -34,7 +34,7 @@ class EventFile:
         self._folder, self._first_step, self._file = Path(folder), first_step, None
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
-        """Write scalars by name. Raises: OSError; the next call then starts another file."""
+        """Write scalars by name. Raises: OSError. The next call then starts a new file."""
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.proto.summary_pb2 import Summary
 
@@ -48,7 +48,7 @@ class EventFile:
             raise
 
     def close(self) -> None:
-        """Close the file; what could be written of it stays."""
+        """Close the file. It keeps the records that are written."""
         if self._file:
             with contextlib.suppress(OSError):
                 self._file.close()

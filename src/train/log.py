@@ -1,4 +1,4 @@
-"""What a training run tells: progress bar, metrics.csv, loss.png, TensorBoard events."""
+"""The outputs of a training run: progress bar, metrics.csv, loss.png, TensorBoard events."""
 from __future__ import annotations
 
 import csv
@@ -20,14 +20,15 @@ SECONDS_BETWEEN_CURVES = 30
 
 
 class TrainingLog:
-    """The story of one run. Training goes on when a file of it cannot be written: that is said, and made up for.
+    """The log of one run. If a file cannot be written, a warning is printed, the training goes on, and the rows are
+    written later.
 
     Args:
-        options: ckpt_save_path is where metrics.csv and loss.png go; log_every; summary_dir.
-        step: step that training starts from; later rows, of a run that was killed after its last
-            checkpoint, are dropped, since they will be written again.
-        total: steps of the whole run.
-        enabled: False: nothing is shown or written, for all ranks but the first.
+        options: ckpt_save_path (folder of metrics.csv and loss.png), log_every and summary_dir.
+        step: the step at which training starts. A run that was killed after its last checkpoint has later rows in
+            metrics.csv. They are dropped, because training writes them again.
+        total: number of steps of the whole run.
+        enabled: False: show and write nothing. It is False on all ranks but the first.
     """
 
     def __init__(self, options: SimpleNamespace, step: int, total: int, enabled: bool = True):
@@ -44,25 +45,25 @@ class TrainingLog:
         self._try("metrics.csv", self._write_rows)
 
     def add_step(self, step: int, **values: float) -> None:
-        """Show the values in the bar and, every `log_every` steps, write them."""
+        """Show the values in the bar. Write them every `log_every` steps."""
         self._bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()}, refresh=False)
         self._bar.update()
         if self.has_row(step):
             self._add_row(step, values)
 
     def has_row(self, step: int) -> bool:
-        """Whether `add_step` writes this step."""
+        """Whether `add_step` writes a row for this step."""
         return step == 1 or self._log_every > 0 and step % self._log_every == 0
 
     def add_validation(self, step: int, psnr: float, ssim: float, health: Health) -> None:
-        """Show and write the scores of a validation and the health of the network; warn once if that is poor."""
+        """Show and write the scores of a validation and the health of the network. Warn once if the health is poor."""
         self.say(f"step {step}: validation PSNR {psnr:.2f} dB, SSIM {ssim:.4f}; trunk gain {health.gain:.3g}, "
                  f"offsets {health.offset:.3g} px, {health.silent:.1%} of the channels silent")
         self._add_row(step, {"val_psnr": psnr, "val_ssim": ssim, **health.trunk(), "silent": health.silent})
         self.warn(step, health)
 
     def warn(self, step: int, health: Health) -> None:
-        """Say what is wrong with the network, once in a run."""
+        """Print the fault of the network, once in a run."""
         if health.warning() and not self._warned:
             self.say(f"warning: step {step}: {health.warning()}")
             self._warned = True
@@ -73,7 +74,7 @@ class TrainingLog:
             tqdm.write(text)
 
     def draw(self, now: bool = False) -> None:
-        """Write loss.png, unless that was done a moment ago and need not be `now`."""
+        """Write loss.png. Unless `now` is set, skip this if the file is newer than SECONDS_BETWEEN_CURVES."""
         if self._rows and (now or time.monotonic() - self._curve_drawn > SECONDS_BETWEEN_CURVES):
             self._try("loss.png", lambda: _draw(self._rows, self._curve))
             self._curve_drawn = time.monotonic()
@@ -102,7 +103,7 @@ class TrainingLog:
         self._on_disk = True
 
     def _write_last_row(self) -> None:
-        self._on_disk = False  # half a row may be written; all of them are written again then
+        self._on_disk = False  # after an error there may be half a row, so all rows are written again
         with open(self._csv, "a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, COLUMNS).writerow(self._rows[-1])
         self._on_disk = True
@@ -116,9 +117,10 @@ class TrainingLog:
 
 
 class TimedBatches:
-    """Batches, with how fast they are trained on and how long the loop waits for them.
+    """Batches, and measurements of the training speed and of the time that the loop waits for data.
 
-    Use as a context; `end_step` after each step. The first step, which compiles the graph, is left out of the summary.
+    Use it as a context manager and call `end_step` after each step. The summary leaves out the first step, which
+    compiles the graph.
     """
 
     def __init__(self, batches: Iterator[Any], images_per_step: int):
@@ -139,14 +141,14 @@ class TimedBatches:
         return batch
 
     def end_step(self) -> float:
-        """Images a second in the step that ends."""
+        """End a step. Returns: its speed in images a second."""
         seconds = time.perf_counter() - self._step_started
         self._seconds += seconds * (self._steps > 0)
         self._steps, self._step_started = self._steps + 1, None
         return self._images_per_step / seconds
 
     def summary(self) -> str:
-        """Steps, speed and share of the time spent waiting for data, in words."""
+        """A sentence with the number of steps, the speed, and the share of time spent waiting for data."""
         if self._steps < 2:
             return f"{self._steps} steps"
         speed = self._images_per_step * (self._steps - 1) / self._seconds
@@ -158,12 +160,12 @@ def _read(path: Path) -> List[Dict[str, str]]:
     if not path.is_file():
         return []
     with open(path, newline="", encoding="utf-8") as file:
-        # a kill in the middle of a line leaves a short last row
+        # a kill during a write leaves a short last row
         return [row for row in csv.DictReader(file) if None not in row.values() and row.get("step", "").isdecimal()]
 
 
 def _draw(rows: List[Dict[str, str]], path: PathLike) -> None:
-    """The loss, the validation's PSNR where there is one, and the health of the trunk."""
+    """Draw the loss, the PSNR of the validations if there are any, and the health of the trunk."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -194,7 +196,7 @@ def _draw(rows: List[Dict[str, str]], path: PathLike) -> None:
 
 
 def _smoothed(values: List[float]) -> List[float]:
-    """Each value averaged with the twentieth of all values that comes before it: a batch is a poor sample."""
+    """The running mean over a twentieth of all values. The loss of one batch is a poor sample."""
     width = len(values) // 20 + 1
     sums = np.concatenate([np.zeros(width), np.cumsum(values)])
     return list((sums[width:] - sums[:-width]) / np.minimum(np.arange(len(values)) + 1, width))

@@ -9,18 +9,18 @@ from mindspore import dtype as mstype
 
 
 class Adam(nn.Cell):
-    """Adam (Kingma and Ba 2015, algorithm 1), epsilon beside the bias-corrected root as PyTorch has it.
+    """Adam (Kingma and Ba 2015, algorithm 1). As in PyTorch, epsilon is added to the bias-corrected root.
 
-    `nn.Adam` adds epsilon before the correction, thirty times more in the first steps: enough to move
-    weights with small gradients (below 1e-6, half of this network's) elsewhere than the originals.
+    `nn.Adam` adds epsilon before the correction, which makes it thirty times larger in the first steps. Weights with
+    gradients below 1e-6, half of this network's weights, then move differently than in the originals.
 
     Args:
         parameters: the weights to train.
         betas, epsilon: as in the paper.
-        weight_decay: L2 penalty, added to the gradient.
-        factors: on the learning rate of each parameter, see `learning_rate_factors`; None: 1 for all.
+        weight_decay: weight of the L2 penalty, which is added to the gradient.
+        factors: factor on the learning rate of each parameter, see `learning_rate_factors`; None: all 1.
 
-    construct(gradients, learning_rate): one step; gradients in the order of `parameters`.
+    construct(gradients, learning_rate): one step. The gradients have the order of `parameters`.
     """
 
     def __init__(self, parameters: Sequence[Parameter], betas: Tuple[float, float] = (0.9, 0.999),
@@ -52,11 +52,11 @@ class Adam(nn.Cell):
 
 
 def learning_rate_factors(parameters: Sequence[Parameter], offset: float, block: float) -> List[float]:
-    """Factors on the learning rate of parameters, by their names in `Dehaze`.
+    """The factor on the learning rate of each parameter, by its name in `Dehaze`.
 
     Args:
-        offset: of the convolutions that make the deformable one's offsets and masks (Dai et al. 2017: 0.1).
-        block: of the shared block, whose gradient is the sum of six.
+        offset: factor for the convolutions that give offsets and masks (0.1 in Dai et al. 2017).
+        block: factor for the shared block, whose gradient is the sum over six passes.
     """
     starts = {"dcn_block.p_conv.": offset, "dcn_block.m_conv.": offset, "dcn_block.dcn.conv_offset_mask.": offset,
               "block.": block}
@@ -67,8 +67,7 @@ def learning_rate_factors(parameters: Sequence[Parameter], offset: float, block:
 def learning_rate(options, step: int, steps_per_epoch: int, total_steps: int) -> float:
     """The learning rate of `step`, counted from 0.
 
-    Cosine as in the reference's train_wcl.py, but for each step instead of each epoch.
-
+    The cosine is that of the reference's train_wcl.py, but the rate changes with each step instead of each epoch.
     `src.train.options.check` has checked the options.
     """
     if step < options.warmup_steps:

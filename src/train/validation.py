@@ -1,4 +1,4 @@
-"""Scores of a network on a few images during training."""
+"""Scores of a network on some images during training."""
 from __future__ import annotations
 
 from typing import Dict, List, Tuple
@@ -14,14 +14,14 @@ from ..infer.tiles import to_uint8
 from ..metrics import psnr, ssim
 from ..ranks.device import Ranks
 
-GOLDEN_RATIO = 0.618034  # its multiples modulo 1 are spread evenly
+GOLDEN_RATIO = 0.618034  # its multiples modulo 1 are evenly spread
 
 
 def choose_images(pairs: List[Pair], count: int) -> List[Pair]:
-    """`count` pairs, one from each of as many equal stretches of the set; all for 0.
+    """Divide the set into `count` equal stretches and choose one pair from each; 0 chooses all pairs.
 
-    Not always the first of its stretch: a test set has ten hazes of each scene in order, and would
-    then be judged by its lightest haze alone.
+    The choice within a stretch varies. A test set has ten hazes of each scene in order, and the first pairs would all
+    have the lightest haze.
     """
     if not 0 < count < len(pairs):
         return pairs
@@ -30,10 +30,10 @@ def choose_images(pairs: List[Pair], count: int) -> List[Pair]:
 
 def validate(net: Dehaze, weights: Dict[str, Tensor], pairs: List[Pair], probe: ProbeCell, ranks: Ranks = Ranks()
              ) -> Tuple[float, float, Health]:
-    """Mean RGB PSNR (dB) and SSIM of 8-bit results on whole images, and the network's health on their middles.
+    """Mean RGB PSNR (dB) and SSIM of the 8-bit results on whole images, and the health of the network on their middles.
 
-    Both with `weights` in place of the network's own, which it has again afterwards. The ranks share the pairs; all get
-    the same means.
+    The network has `weights` during the validation, and its own weights again afterwards. The ranks share the pairs and
+    all return the same means.
     """
     own = {parameter.name: parameter.asnumpy() for parameter in net.get_parameters()}
     _set_weights(net, {name: value.asnumpy() for name, value in weights.items()})
@@ -53,7 +53,7 @@ def validate(net: Dehaze, weights: Dict[str, Tensor], pairs: List[Pair], probe: 
 
 def _of_all_ranks(scores: List[Tuple[float, float]], count: int, ranks: Ranks) -> np.ndarray:
     """The scores of all `count` pairs, in the order of the pairs, float[count, 2]."""
-    share = np.zeros((-(-count // ranks.size), 2))  # the last ranks may have one less
+    share = np.zeros((-(-count // ranks.size), 2))  # the last ranks may have one pair less
     share[:len(scores)] = np.reshape(scores, (-1, 2))
     return ranks.gather(share.ravel()).reshape(ranks.size, -1, 2).transpose(1, 0, 2).reshape(-1, 2)[:count]
 

@@ -1,4 +1,4 @@
-"""A look at the trunk between validations."""
+"""Measures the trunk between validations."""
 from __future__ import annotations
 
 from types import SimpleNamespace
@@ -9,14 +9,14 @@ from ..data.dataset import TrainDataset
 from ..health import ProbeCell, judge
 from .log import TrainingLog
 
-WORTH_IT = 100  # forward passes of one crop; a look costs about one, a step three of each of its crops
+WORTH_IT = 100  # forward passes of one crop; a look costs about one pass, a step three passes for each crop
 
 
 class TrunkWatch:
-    """Judges the trunk of the network in training by one crop, always the same.
+    """Judges the trunk of the network in training by one crop, which is always the same.
 
     Attributes:
-        probe: for `validate`, which judges the weights that are saved, on validation photos.
+        probe: the probe for `validate`, which judges the saved weights on validation photos.
     """
 
     def __init__(self, options: SimpleNamespace, net: Dehaze, data: TrainDataset):
@@ -25,10 +25,10 @@ class TrunkWatch:
         self._crop = data.sample(0)[0][None] if passes >= WORTH_IT else None
 
     def look(self, log: TrainingLog, step: int) -> Dict[str, float]:
-        """Gain and offset, with a warning in the log if they are not healthy; nothing where a look costs 1 % of the
-        training time or more."""
+        """Gain and offset; the log warns if they are not healthy. Empty if a look would cost 1 % of the training time
+        or more."""
         if self._crop is None:
             return {}
-        health = judge([self.probe.of(self._crop)])._replace(silent=0.0)  # one crop need not excite every channel
+        health = judge([self.probe.of(self._crop)])._replace(silent=0.0)  # one crop cannot excite every channel
         log.warn(step, health)
         return health.trunk()
