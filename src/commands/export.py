@@ -1,12 +1,12 @@
-"""Export a checkpoint as MINDIR, AIR or ONNX, and check what was exported.
+"""Export a checkpoint as MINDIR, AIR or ONNX, and check the exported model.
 
     python export.py --file_format MINDIR
     python export.py --file_format MINDIR --dynamic --lite2 --file_name output/aecrnet
     python export.py --file_format ONNX --dynamic
     python export.py --ckpt_path ckpt/aecrnet_best.ckpt --image_height 512 --image_width 512
 
-A height or width that is no multiple of 4 is rounded up: eval.py and ascend310_infer/ mirror smaller images up to the
-model's size. Beside N.mindir stands N.json, which tells a program how to feed the model; N.onnx says it in itself.
+Height and width are rounded up to multiples of 4. eval.py and ascend310_infer/ mirror smaller images up to the size of
+the model. N.json beside N.mindir describes the model's input and output. N.onnx holds this description itself.
 """
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from ..infer.tiles import align_up
 from ..inference import find_checkpoint
 
 SECTIONS = ("device", "export")
-TOLERANCE = 1e-4  # of the value range, between the checkpoint and what was exported
-BYTES_A_PIXEL = 8000  # of memory, while the model is written and compared
-CHECKED_SIZES = ((64, 48), (48, 80))  # where height and width are open
+TOLERANCE = 1e-4  # largest difference between checkpoint and exported model, as a fraction of the value range
+BYTES_A_PIXEL = 8000  # memory for writing and comparing the model
+CHECKED_SIZES = ((64, 48), (48, 80))  # sizes of the comparison if height and width are open
 
 Size = Optional[Tuple[int, int]]  # height and width; None where they are open
 
@@ -41,14 +41,14 @@ def main(argv: Optional[List[str]] = None) -> int:
     make_output_folder(path.parent, "--file_name")
     checkpoint = find_checkpoint(options.ckpt_path or None)
 
-    import mindspore  # slow, after all that can be wrong with flags and files
+    import mindspore  # a slow import, so flags and files are checked first
 
     from ..checkpoint import load_network
     from ..export.model import write_model
     from ..ranks.device import select_device
 
     select_device(options.device_target, options.device_id)
-    # the checkpoint runs once: the memory of a graph is not worth it
+    # the checkpoint runs once, which is not worth the memory of a graph
     mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
     net, _ = load_network(checkpoint)
     if options.file_format == "ONNX":
@@ -66,7 +66,7 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 
 def export_onnx(net, path: Path, size: Size, checkpoint: Path, options: SimpleNamespace) -> None:
-    """Write the model that was found equal to the checkpoint, or none."""
+    """Write the model if it equals the checkpoint; otherwise write no file."""
     from ..export.onnx_model import onnx_model, write_onnx
 
     model = onnx_model(net, sha256(checkpoint), size, options.onnx_dcn, options.half)
@@ -104,7 +104,7 @@ def check(options: SimpleNamespace) -> None:
 
 
 def shape_text(size: Size, options: SimpleNamespace) -> str:
-    """The model's input, and from what its size was rounded."""
+    """The shape of the model's input, and the size that was rounded up to it."""
     if size is None:
         return "input [1, 3, any, any], sides in multiples of 4"
     text = f"input [1, 3, {size[0]}, {size[1]}]"
@@ -116,7 +116,7 @@ def shape_text(size: Size, options: SimpleNamespace) -> str:
 def compare(net, path: Path, sizes: List[Tuple[int, int]]) -> None:
     """Load the file again and compare it with the checkpoint's network on seeded images.
 
-    Raises: InputError above the tolerance; the files stay for a look at them.
+    Raises: InputError above the tolerance. The files stay, so that the user can examine them.
     """
     from mindspore import Tensor
 

@@ -1,7 +1,7 @@
-"""The generator's graph for export: height and width may stay open, every operator is one that MindSpore Lite has.
+"""The graph of the generator for export. Height and width may stay open; MindSpore Lite has all its operators.
 
-`Dehaze` takes sizes from Python numbers, which an exported file would hold as constants. Here they are
-tensors: a cumulative sum of ones numbers the rows and columns. The parameters are those of the network.
+`Dehaze` takes sizes from Python numbers, which an exported file would hold as constants. In this graph, sizes are
+tensors, and a cumulative sum of ones numbers the rows and columns. The parameters are those of the network.
 """
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..dcn_gitee import gitee_neighbours
 from ..layers import WideConv
 
 TAPS = 9
-TAPS_AT_ONCE = 3  # more cost memory (1.5 GB instead of 1.3 GB at 480x640 for all 9), fewer cost nodes to build
+TAPS_AT_ONCE = 3  # all 9 need 1.5 GB instead of 1.3 GB at 480x640; fewer taps need more nodes
 
 
 class ExportGraph(nn.Cell):
@@ -91,13 +91,13 @@ class DeformConvGraph(nn.Cell):
     def __init__(self, sampling: str):
         super().__init__()
         self.is_exact = sampling == "exact"
-        # exact: two rows of zeros, so that both neighbours of a far sample read 0. gitee: the reference's padding
+        # exact: two rows of zeros, so that both neighbours of a far sample are 0. gitee: the padding of the reference
         self.margin = 2 if self.is_exact else 1
         self.pad = ops.Pad(((0, 0), (self.margin,) * 2, (self.margin,) * 2, (0, 0)))
         tap_row, tap_column = np.divmod(np.arange(TAPS), 3)
         self.tap_row, self.tap_column = _constant(tap_row), _constant(tap_column)
         self.sum = ops.ReduceSum(keep_dims=True)
-        # tensors, since MindSpore 2.8 writes tensor * number as an operator of its own that Lite lacks
+        # tensors, because MindSpore 2.8 exports tensor * number as an operator that Lite does not have
         self.three, self.taps = Tensor(3.0, mstype.float32), Tensor(TAPS, mstype.int32)
 
     def construct(self, x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
@@ -112,9 +112,9 @@ class DeformConvGraph(nn.Cell):
         pixels = self.pad(ops.transpose(x, (0, 2, 3, 1))).reshape(-1, c_in)
         kernel = ops.transpose(weight, (2, 3, 1, 0)).reshape(TAPS * c_in, c_out)
         out = _sample_and_multiply(pixels, corners, kernel)
-        # rows of pixels -> map without naming h and w: read them in the order of a map of their numbers
+        # Rows of pixels -> map, without h and w: a map of the row numbers gathers the rows.
         order = ops.cast(row * w + column, mstype.int32)[:, 0]
-        # the factor 1 keeps Lite 2.0.0 from merging the transpose into a following convolution, which fails
+        # Lite 2.0.0 fails when it merges the transpose into a following convolution. The factor 1 prevents this.
         return ops.transpose(ops.gather(out, order, 0), (0, 3, 1, 2)) * ones
 
     def _exact_corners(self, offset, mask, place):
@@ -146,9 +146,9 @@ class DeformConvGraph(nn.Cell):
 
 
 class WideConvGraph(nn.Cell):
-    """As `WideConv`, with ends counted from behind and its maps filled up to a multiple of 16.
+    """As `WideConv`, but slices count from the end, and the number of maps is filled up to a multiple of 16.
 
-    For other numbers of maps Lite 2.0.0 computes its workspace wrongly: 8 GB at 480x640, or less than nothing.
+    For other numbers of maps, Lite 2.0.0 computes a wrong size of its workspace: 8 GB at 480x640, or a negative size.
     """
 
     def __init__(self, conv: WideConv):
@@ -182,7 +182,7 @@ def _clamp(x, low, high):
 
 
 def _corners(rows, columns, to_rows, to_columns, w, margin, shift) -> List[Tuple[Tensor, Tensor]]:
-    """Index into the padded map's pixels and weight, Tensor[h * w, 9] each, for four neighbours."""
+    """(index into the pixels of the padded map, weight) of the four neighbours, Tensor[h * w, 9] each."""
     stride = ops.cast(w + 2.0 * margin, mstype.int32)
     corners = []
     for y, to_y in zip(rows, to_rows):
@@ -193,16 +193,16 @@ def _corners(rows, columns, to_rows, to_columns, w, margin, shift) -> List[Tuple
 
 
 def _sample_and_multiply(pixels, corners, kernel):
-    """Tensor[h * w, c_out]: the weighted neighbours of each tap, times the kernel."""
+    """The weighted neighbours of each tap times the kernel, Tensor[h * w, c_out]."""
     c_in = pixels.shape[1]
     out = None
     for start in range(0, TAPS, TAPS_AT_ONCE):
         stop = start + TAPS_AT_ONCE
         samples = None
         for index, factor in corners:
-            if samples is not None or out is not None:  # MindSpore's runtime would do all of them at once
+            if samples is not None or out is not None:  # otherwise MindSpore's runtime computes all at once
                 index = ops.depend(index, out if samples is None else samples)
-            # tiled, since MindSpore's CPU kernel keeps 16 bytes of workspace for each element of a broadcast product
+            # tile, because MindSpore's CPU kernel keeps 16 bytes of workspace for each element of a broadcast product
             factor = ops.tile(ops.depend(factor[:, start:stop].reshape(-1, 1), index), (1, c_in))
             corner = ops.gather(pixels, index[:, start:stop].reshape(-1), 0) * factor
             samples = corner if samples is None else samples + corner
@@ -212,7 +212,7 @@ def _sample_and_multiply(pixels, corners, kernel):
 
 
 def _mirror(x, pad, axis):
-    """As `src.layers.reflect` on both sides, with ends counted from behind."""
+    """As `src.layers.reflect` on both sides, but slices count from the end."""
     parts = []
     for i in range(pad, 0, -1):
         parts.append(x[:, :, i:i + 1] if axis == 2 else x[:, :, :, i:i + 1])

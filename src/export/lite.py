@@ -1,14 +1,14 @@
-"""A MINDIR of MindSpore 2.8 in the form that MindSpore Lite 2.0.0 reads.
+"""Rewrites a MINDIR of MindSpore 2.8 for MindSpore Lite 2.0.0.
 
-MindSpore 2.8 writes MINDIR version 3, in which the arguments of an operator (axis, keep_dims, masks ...)
-are inputs of its node. Lite 2.0.0, the newest Lite that PyPI has, reads version 1, in which they are
-attributes of the operator. A Lite of the same release as MindSpore needs none of this.
+MindSpore 2.8 writes MINDIR version 3, where the arguments of an operator (axis, keep_dims, masks ...) are inputs of its
+node. Lite 2.0.0, the newest Lite on PyPI, reads version 1, where they are attributes of the operator. A Lite of the
+same release as MindSpore reads version 3.
 """
 from __future__ import annotations
 
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
-# importing mindspore chooses the protobuf implementation that its message classes need
+# The import of mindspore selects the protobuf implementation that its message classes need.
 from mindspore.train.mind_ir_pb2 import AttributeProto, ModelProto, NodeProto, PrimitiveProto
 
 from ..errors import InputError
@@ -17,23 +17,23 @@ from ..files import PathLike, atomic_write
 VERSION_2_8 = 3
 VERSION_LITE_2_0 = 1
 ANY = None  # a Rule for any number of inputs
-DROPPED = ""  # an argument that Lite 2.0.0 works out itself
+DROPPED = ""  # an argument that Lite 2.0.0 computes itself
 
 
 class Rule(NamedTuple):
-    """How an operator of version 3 is written in version 1."""
+    """The form of an operator in version 1."""
 
-    inputs: Optional[int]  # so many of the first inputs stay inputs
-    attributes: Tuple[str, ...] = ()  # names under which the others become attributes
-    name: str = ""  # the operator's name in version 1, where it differs
-    flags: Tuple[str, ...] = ()  # attributes that version 1 wants besides, all false
+    inputs: Optional[int]  # number of the first inputs that stay inputs
+    attributes: Tuple[str, ...] = ()  # names of the attributes that the other inputs become
+    name: str = ""  # name of the operator in version 1; empty: the same name
+    flags: Tuple[str, ...] = ()  # more attributes that version 1 needs; all are false
 
 
 def _rules(inputs: Optional[int], names: str) -> Dict[str, Rule]:
     return {name: Rule(inputs) for name in names.split()}
 
 
-# every entry is run in MindSpore Lite and compared with MindSpore by tests/test_lite.py
+# tests/test_lite.py runs every entry in MindSpore Lite and compares it with MindSpore
 RULES: Dict[str, Rule] = {
     **_rules(1, "Abs Exp Floor OnesLike Pad ReLU Sigmoid Sqrt Square Tanh ZerosLike"),
     **_rules(2, "Add Cast Conv2D Div ExpandDims GatherNd Maximum Minimum Mul Reshape Sub Tile Transpose TupleGetItem"),
@@ -56,10 +56,10 @@ FORMATS = {0: b"NCHW", 1: b"NHWC"}  # BiasAdd's argument and attribute
 def rewrite_for_lite20(mindir_in: PathLike, mindir_out: PathLike) -> None:
     """Write the MINDIR `mindir_in` of MindSpore 2.8 as `mindir_out` for MindSpore Lite 2.0.0.
 
-    Weights, input, output and what is computed stay the same.
+    Weights, input, output and results stay the same.
 
-    Raises: InputError if `mindir_in` cannot be read, is of another version, or needs an operator
-    that is not in `RULES`; `mindir_out` is then left as it was.
+    Raises: InputError if `mindir_in` cannot be read, has another version, or needs an operator that is not in `RULES`.
+        `mindir_out` is then not changed.
     """
     model = _read(mindir_in)
     try:
@@ -80,7 +80,7 @@ def _read(path: PathLike) -> ModelProto:
             model.ParseFromString(file.read())
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except Exception:  # DecodeError, or whatever else protobuf's Python implementation raises on garbage
+    except Exception:  # DecodeError, or any other exception of protobuf's Python implementation
         raise InputError(f"{path}: not a MINDIR file, or cut off") from None
     if not model.graph.node:
         raise InputError(f"{path}: not a MINDIR file, or cut off")
@@ -101,7 +101,7 @@ def _rewrite(model: ModelProto) -> None:
     rewritten: Dict[Tuple[str, ...], PrimitiveProto] = {}
     needed = {output.name for output in model.graph.output}
     kept: List[NodeProto] = []
-    # from the outputs backwards: what only computes dropped arguments is never reached
+    # Backwards from the outputs: nodes that only compute dropped arguments are never reached.
     for node in reversed(model.graph.node):
         if needed.isdisjoint(node.output):
             continue
@@ -118,7 +118,7 @@ def _rewrite(model: ModelProto) -> None:
 
 
 def _bypass_side_effects(model: ModelProto) -> None:
-    """Let readers of Load and Depend read what these pass on; an exported network changes no parameter."""
+    """Connect the readers of Load and Depend to the inputs of these nodes. An exported network changes no parameter."""
     operators = {f"REF::{primitive.name}": primitive.op_type for primitive in model.primitives}
     passed_on: Dict[str, str] = {}
     for node in model.graph.node:
@@ -132,7 +132,7 @@ def _bypass_side_effects(model: ModelProto) -> None:
 
 
 def _bypass_tiles(model: ModelProto) -> None:
-    """Let a Mul repeat by broadcasting what a Tile repeats for it: Lite does that faster, in no memory."""
+    """Replace a Tile before a Mul by broadcasting in the Mul, which Lite does faster and without memory."""
     operators = {f"REF::{primitive.name}": primitive.op_type for primitive in model.primitives}
     nodes = {node.output[0]: node for node in model.graph.node}
     for node in model.graph.node:
@@ -145,7 +145,7 @@ def _bypass_tiles(model: ModelProto) -> None:
 
 
 def _only_repeats_ones(tile: NodeProto, nodes: Dict[str, NodeProto]) -> bool:
-    """Whether every axis that is repeated has one element before."""
+    """Whether every repeated axis has one element before the Tile."""
     repeats = [value.ints[0] for attribute in nodes[tile.input[1]].attribute for value in attribute.values]
     source = nodes.get(tile.input[0])
     shapes = [attribute for attribute in source.attribute if attribute.name == "shape"] if source else []
@@ -156,9 +156,9 @@ def _only_repeats_ones(tile: NodeProto, nodes: Dict[str, NodeProto]) -> bool:
 def _check_start(model: ModelProto) -> None:
     """Refuse a graph of open size that does not start with convolutions.
 
-    Where Lite 2.0.0 knows a shape but for its open sides it goes wrong: it takes all of these for equal,
-    so drops a reduction that keeps its axes, and crashes over a Reshape. Behind a convolution of open
-    size it knows no shape, and is right.
+    If Lite 2.0.0 knows a shape except for its open sides, it assumes that all open sides are equal. It then drops a
+    reduction that keeps its axes, and crashes on a Reshape. After a convolution of open size it knows no shape, and its
+    results are right.
     """
     inputs = {value.name for value in model.graph.input}
     if all(side >= 0 for value in model.graph.input for tensor in value.tensor for side in tensor.dims):
@@ -176,7 +176,7 @@ def _rewrite_node(
     constants: Dict[str, AttributeProto],
     rewritten: Dict[Tuple[str, ...], PrimitiveProto],
 ) -> None:
-    """Turn the arguments of `node` into attributes of a primitive that nodes with equal arguments share."""
+    """Turn the arguments of `node` into attributes of its primitive. Nodes with equal arguments share a primitive."""
     primitive = primitives.get(node.op_type)
     operator = primitive.op_type if primitive else node.op_type
     rule = RULES.get(operator)
@@ -205,7 +205,7 @@ def _primitive_of_version_1(primitive: PrimitiveProto, rule: Rule, number: int) 
     result.prim_type = PrimitiveProto.PRIMITIVE
     for attribute in result.attribute:
         if attribute.name == "pad_list" and any(value.ints[:] == [-1] for value in attribute.values):
-            # not known before the size is: Lite works it out from pad_mode, but checks that it is not negative
+            # -1: depends on the open size. Lite computes the padding from pad_mode, but refuses negative values.
             for value in attribute.values:
                 value.ints[:] = [0]
     for flag in rule.flags:

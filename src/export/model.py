@@ -1,4 +1,4 @@
-"""An exported model: its file, the sidecar that says how to feed it, and running it from Python."""
+"""An exported model: its file, the sidecar that describes it, and a network that runs it in Python."""
 from __future__ import annotations
 
 import json
@@ -28,8 +28,8 @@ def write_model(net: Dehaze, path: Path, file_format: str, size: Size) -> None:
     """Export `net` and its sidecar.
 
     Args:
-        path: with the suffix of the format; a temporary file beside it is renamed when it is whole.
-        size: height and width, multiples of 4; None leaves them open.
+        path: file with the suffix of the format. It is written under a temporary name and renamed when it is whole.
+        size: height and width, multiples of 4. None leaves them open.
 
     Raises: InputError if MindSpore cannot write this network in this format, or the file cannot be written.
     """
@@ -50,7 +50,7 @@ def write_model(net: Dehaze, path: Path, file_format: str, size: Size) -> None:
 
 
 def write_sidecar(path: Path, arch: str, size: Size) -> None:
-    """Write `N.json` beside `N.mindir`: all that a consumer needs to know of the model."""
+    """Write `N.json` beside `N.mindir`. It holds all that a program needs to run the model."""
     facts = {
         "format": 1, "arch": arch, "input_name": INPUT_NAME, "layout": "NCHW", "dtype": "float32",
         "shape": [1, 3, *(size or (-1, -1))], "range": [0, VALUE_RANGE[arch]],
@@ -64,8 +64,8 @@ def write_sidecar(path: Path, arch: str, size: Size) -> None:
 def read_sidecar(path: Path) -> Dict[str, Any]:
     """The sidecar of the model `path`.
 
-    Raises: InputError if it is missing, no such JSON, or belongs to another or a damaged model. The same
-    faults as in ascend310_infer/src/sidecar.cc.
+    Raises: InputError if the sidecar is missing, is no such JSON, or belongs to another or a damaged model. These are
+        the faults that ascend310_infer/src/sidecar.cc finds.
     """
     sidecar = path.with_suffix(".json")
     try:
@@ -85,7 +85,7 @@ def read_sidecar(path: Path) -> Dict[str, Any]:
 
 
 def _fault(facts: Dict[str, Any]) -> str:
-    """What this program cannot serve, empty if it can serve it all."""
+    """The first fact that this program does not support, or an empty text."""
     for key, value in (("format", 1), ("layout", "NCHW"), ("dtype", "float32"), ("multiple_of", MULTIPLE)):
         if facts[key] != value:
             return f"{key} is {facts[key]}, not {value}"
@@ -103,8 +103,8 @@ def _fault(facts: Dict[str, Any]) -> str:
 class MindirNetwork:
     """A MINDIR as the network of a `src.inference.Dehazer`.
 
-    Attributes: path, description, value_range as in src.network_runner.NetworkRunner; size: the height and width
-        that it takes, None where these are open.
+    Attributes: path, description, value_range as in src.network_runner.NetworkRunner. size: height and width of its
+        input, None if they are open.
     Raises: InputError if the model or its sidecar cannot be read.
     """
 
@@ -124,7 +124,7 @@ class MindirNetwork:
             raise InputError(f"{self.path}: not a MINDIR ({one_line(error)[:120]})") from None
 
     def expect(self, shape, calls: int) -> None:
-        """Nothing to prepare: the graph is compiled as it stands."""
+        """Does nothing: the graph needs no preparation."""
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """float32[n, 3, h, w] in 0..value_range -> the same, restored.

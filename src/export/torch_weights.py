@@ -1,4 +1,4 @@
-"""PyTorch weight files, read without running code from them, and the names in them."""
+"""Reads and writes PyTorch weight files without running code from them, and translates their names."""
 from __future__ import annotations
 
 import pickle
@@ -16,9 +16,9 @@ Weights = Dict[str, np.ndarray]
 
 NEEDS = "pip install -r requirements-convert.txt"
 TORCH_SUFFIXES = (".pth", ".pt", ".pk", ".pkl", ".tar", ".bin")
-# Counters that batch normalisation and profilers leave in a state dict.
+# Counters of batch normalisation and profilers in a state dict.
 NO_WEIGHTS = re.compile(r"(.*\.)?(num_batches_tracked|total_ops|total_params)")
-# The authors numbered the two mixups 4 and 5 in one version of their code, 1 and 2 in another.
+# The two mixups have the numbers 4 and 5 in one version of the authors' code, 1 and 2 in another.
 MIXUPS = {"mix4.w": "mix1.w", "mix5.w": "mix2.w"}
 # torchvision's VGG19 beyond relu5_1
 VGG19_SURPLUS = re.compile(r"features\.(30|32|34)\.(weight|bias)|classifier\.[036]\.(weight|bias)")
@@ -27,8 +27,8 @@ VGG19_SURPLUS = re.compile(r"features\.(30|32|34)\.(weight|bias)|classifier\.[03
 def aecrnet_names(state: Mapping[str, np.ndarray]) -> Weights:
     """The authors' state dict under the names of `Dehaze("paper")`.
 
-    Takes names with `module.` (DataParallel) before all of them or none, and `mix4`, `mix5` for
-    `mix1`, `mix2`; leaves out counters. Any other name stays as it is, for the strict check to find.
+    Either all names or none may start with `module.` (DataParallel). `mix4` and `mix5` become `mix1` and `mix2`.
+    Counters are left out. Any other name stays, and the strict check finds it.
     """
     state = _without_counters(_without_module(state))
     renamed = not any(name in state for name in MIXUPS.values())
@@ -36,7 +36,7 @@ def aecrnet_names(state: Mapping[str, np.ndarray]) -> Weights:
 
 
 def vgg19_names(state: Mapping[str, np.ndarray]) -> Weights:
-    """torchvision's VGG19 state dict under the names of `Vgg19(has_bias=True)`, the layers above relu5_1 left out."""
+    """torchvision's VGG19 state dict under the names of `Vgg19(has_bias=True)`, without the layers after relu5_1."""
     state = _without_counters(_without_module(state))
     return {
         re.sub(r"^features\.(\d+\.(weight|bias))$", r"layers.\1", name): value
@@ -47,9 +47,9 @@ def vgg19_names(state: Mapping[str, np.ndarray]) -> Weights:
 def check(
     weights: Mapping[str, np.ndarray], shapes: Mapping[str, Tuple[int, ...]], path: PathLike, network: str,
 ) -> None:
-    """Make sure that `weights` are exactly the parameters in `shapes`.
+    """Make sure that `weights` has exactly the parameters in `shapes`.
 
-    Raises: InputError listing all that are missing, left over or of another shape.
+    Raises: InputError listing all parameters that are missing, left over or of another shape.
     """
     faults: List[str] = [f"missing {name}" for name in shapes if name not in weights]
     faults += [f"left over {name}" for name in weights if name not in shapes]
@@ -64,11 +64,11 @@ def check(
 def read_state(path: PathLike) -> Weights:
     """The state dict of a .safetensors file or of a PyTorch file, as float32 arrays.
 
-    A PyTorch file may hold the state dict itself or a training checkpoint with it under `model`. It is
-    read with weights_only=True: one that asks for code to be run is refused, and none is run.
+    A PyTorch file may hold the state dict itself, or a training checkpoint with the state dict under `model`. It is
+    read with weights_only=True, which refuses a file that wants to run code.
 
-    Raises: InputError if the file is missing, damaged, refused or no state dict, or if the package
-        that reads it is not installed.
+    Raises: InputError if the file is missing, damaged, refused or no state dict, or if the package that reads it is
+        not installed.
     """
     path = Path(path)
     if not path.is_file():
@@ -79,7 +79,7 @@ def read_state(path: PathLike) -> Weights:
 
 
 def write_state(path: PathLike, weights: Mapping[str, np.ndarray]) -> None:
-    """Write a plain state dict, as .safetensors or, with torch, as a PyTorch file.
+    """Write a plain state dict as a .safetensors file, or with torch as a PyTorch file.
 
     Raises: InputError if torch or safetensors is not installed, or the file cannot be written.
     """
@@ -127,7 +127,7 @@ def _read_torch(path: Path) -> Weights:
         why = f"it wants {wanted[1]} to be run" if wanted else "or it is damaged"
         raise InputError(f"{path}: refused, not a file of tensors alone ({why}); a file with code in it is never"
                          " read, save the network's state_dict()") from None
-    except Exception as error:  # bytes of another kind make the unpickler stumble in any way
+    except Exception as error:  # on foreign bytes the unpickler may raise any exception
         raise InputError(f"{path}: not a PyTorch file, or damaged ({one_line(error)[:120]})") from None
     state = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not state:
@@ -139,7 +139,7 @@ def _read_torch(path: Path) -> Weights:
 
 
 def _numpy_scalars() -> List[Any]:
-    """What weights_only has to accept for numpy numbers, which the authors keep beside the weights (PSNR, SSIM)."""
+    """The classes that weights_only must accept. The authors store numpy numbers (PSNR, SSIM) beside the weights."""
     scalar = np.float64(0).__reduce__()[0]
     names = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar")
     kinds = {type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)}
@@ -147,7 +147,7 @@ def _numpy_scalars() -> List[Any]:
 
 
 def _without_module(state: Mapping[str, np.ndarray]) -> Weights:
-    """Names without the `module.` that DataParallel puts before all of them."""
+    """The weights without the prefix `module.`, which DataParallel puts before all names."""
     wrapped = all(name.startswith("module.") for name in state)
     return {name[len("module."):] if wrapped else name: value for name, value in state.items()}
 
