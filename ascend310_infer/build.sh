@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds aecrnet_infer in build/ and prints its path.
-#   bash build.sh              the program; MindSpore Lite from MSLITE_ROOT, else fetched by fetch_lite.sh
-#   bash build.sh --tests      also run_raw, which tests/ need
-#   bash build.sh --sanitize   the GoogleTest tests with address and undefined-behaviour sanitizers, in
+#   bash build.sh              builds the program with the MindSpore Lite in MSLITE_ROOT, or of fetch_lite.sh
+#   bash build.sh --tests      also builds run_raw, which tests/ need
+#   bash build.sh --sanitize   builds the GoogleTest tests with address and undefined-behaviour sanitizers in
 #                              build_sanitize/, and runs them; needs no MindSpore Lite
 set -euo pipefail
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fetches MindSpore Lite 2.0.0 for x86-64 Linux from PyPI (169 MB, 530 MB unpacked) and prints its folder: the
-# MSLITE_ROOT of build.sh. Fetched once: kept in .mslite/ beside this script, or in MSLITE_CACHE.
-# On an Ascend 310 host use the release package that matches the driver instead, and set MSLITE_ROOT to it.
+# Fetches MindSpore Lite 2.0.0 for x86-64 Linux from PyPI (169 MB, 530 MB unpacked) and prints its folder, which is the
+# MSLITE_ROOT of build.sh. The first call keeps it in MSLITE_CACHE, by default .mslite/ beside this script.
+# On an Ascend 310 host, set MSLITE_ROOT to the release package that matches the driver instead.
 set -euo pipefail
 
 version=2.0.0
@@ -21,7 +21,7 @@ fi
 [ "$(uname -sm)" = "Linux x86_64" ] ||
     fail "fetch_lite.sh: PyPI has MindSpore Lite $version for x86-64 Linux only; set MSLITE_ROOT to a release package"
 
-# pip must be able to fetch a wheel for another Python: any version that has --platform
+# pip must have --platform, to fetch a wheel for another Python
 python=${PYTHON:-}
 for candidate in "$here/../.venv/bin/python" python3 python; do
     [ -n "$python" ] && break

@@ -1,4 +1,4 @@
-// What a user did wrong, said in one line.
+// Mistakes of the user, reported in one line.
 #ifndef AECRNET_INC_ERROR_H_
 #define AECRNET_INC_ERROR_H_
 

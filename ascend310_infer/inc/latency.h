@@ -1,4 +1,4 @@
-// What a list of durations says.
+// Statistics of a list of durations.
 #ifndef AECRNET_INC_LATENCY_H_
 #define AECRNET_INC_LATENCY_H_
 
@@ -7,8 +7,8 @@
 
 namespace aecrnet {
 
-// Value below which `percent` of the values lie, between the two nearest ones by linear interpolation (as numpy's
-// percentile). `values` must not be empty.
+// The value below which `percent` of the values lie, with linear interpolation as in numpy's percentile. `values` must
+// not be empty.
 double Percentile(std::vector<double> values, double percent);
 
 // "latency ms: images 3 runs 30 mean 12.1 median 12.0 p90 12.9 p99 13.3 min 11.5 max 13.4".

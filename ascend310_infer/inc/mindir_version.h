@@ -1,4 +1,4 @@
-// Which version of the MINDIR format a file is in.
+// The version of the MINDIR format of a file.
 #ifndef AECRNET_INC_MINDIR_VERSION_H_
 #define AECRNET_INC_MINDIR_VERSION_H_
 
@@ -6,9 +6,9 @@
 
 namespace aecrnet {
 
-constexpr int kMindirVersionOfLite20 = 1;  // the newest that MindSpore Lite 2.0 reads
+constexpr int kMindirVersionOfLite20 = 1;  // the newest version that MindSpore Lite 2.0 reads
 
-// The number in the file's mind_ir_version field; 0 if it has none or the file is not a MINDIR.
+// The field mind_ir_version of the file. 0 if the file has no such field or is not a MINDIR.
 int MindirVersion(const std::string& path);
 
 }  // namespace aecrnet

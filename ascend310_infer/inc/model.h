@@ -1,4 +1,4 @@
-// The network, whoever runs it.
+// The interface of a network.
 #ifndef AECRNET_INC_MODEL_H_
 #define AECRNET_INC_MODEL_H_
 

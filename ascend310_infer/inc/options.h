@@ -8,14 +8,14 @@
 namespace aecrnet {
 
 // One output pixel of the network depends on 72 pixels to each side (src/aecrnet.py: 7x7, 3x3 and two strided
-// convolutions, twelve 3x3 and two deformable ones at a quarter of the size, and back up), offsets and the mean of
-// the channel attention apart. A smaller tile holds no pixel that sees all it needs.
+// convolutions, twelve 3x3 and two deformable ones at a quarter of the size, and back up). Offsets and the mean of the
+// channel attention are not counted. In a smaller tile, no pixel sees all the pixels that it depends on.
 constexpr int kReceptiveField = 2 * 72 + 1;
 
 struct Options {
   std::string model_path;
   std::string input;   // a PNG or JPEG file, or a folder of them
-  std::string output;  // folder; need not exist
+  std::string output;  // folder; is created if it is missing
   std::string device_target = "CPU";
   int device_id = 0;
   int threads = 2;

@@ -1,4 +1,4 @@
-// SHA-256 (FIPS 180-4), to tell a truncated or exchanged model from the one that the sidecar describes.
+// SHA-256 (FIPS 180-4). It tells a truncated or exchanged model from the model that the sidecar describes.
 #ifndef AECRNET_INC_SHA256_H_
 #define AECRNET_INC_SHA256_H_
 

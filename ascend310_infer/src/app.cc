@@ -34,7 +34,7 @@ void MakeOutputFolder(const std::string& path) {
   throw InputError("--output " + path + ": cannot write there");
 }
 
-// NAME.png for every image. Refuses two images of the same name and an image that would overwrite itself.
+// The target NAME.png of every image. Throws if two images have the same name, or if an image would overwrite itself.
 std::map<std::string, std::string> OutputPaths(const std::vector<std::string>& images, const std::string& folder) {
   std::map<std::string, std::string> source_of;
   std::map<std::string, std::string> paths;
@@ -60,7 +60,7 @@ class Runner {
     out_ << options_.model_path << ": arch " << sidecar_.arch << ", loaded in " << MillisecondsSince(start) << " ms\n";
   }
 
-  // Reads, restores and writes one image. With --benchmark restores it eleven times and measures ten.
+  // Reads, restores and writes one image. With --benchmark, restores it eleven times and measures ten times.
   void Process(const std::string& path, const std::string& output_path) {
     const Image image = ReadImage(path);
     Image restored;

@@ -5,7 +5,7 @@
 namespace aecrnet {
 namespace {
 
-// Reads unsigned numbers of either byte order, 0 beyond the end.
+// Reads unsigned numbers of either byte order. Beyond the end, every number is 0.
 class Reader {
  public:
   Reader(const std::uint8_t* data, std::size_t size) : data_(data), size_(size) {}

@@ -1,4 +1,4 @@
-// JPEG through libjpeg(-turbo), the decoder that Pillow has too: other decoders differ by a few levels.
+// Reads JPEG with libjpeg(-turbo), which is Pillow's decoder too. Other decoders differ by a few levels.
 #include <csetjmp>
 #include <cstddef>
 #include <cstdio>
@@ -27,7 +27,7 @@ void Fail(j_common_ptr info) {
   std::longjmp(errors->jump, 1);
 }
 
-// libjpeg fills up a file that ends too early with grey and only warns; Pillow refuses it.
+// libjpeg completes a truncated file with grey and only warns. Pillow refuses such a file.
 void Warn(j_common_ptr info, int level) {
   if (level < 0 && info->err->msg_code == JWRN_JPEG_EOF) Fail(info);
 }
@@ -57,7 +57,7 @@ struct Decoder {
 };
 
 int Orientation(const jpeg_decompress_struct& info) {
-  constexpr char kPrefix[] = "Exif\0";  // and the end of the literal: six bytes
+  constexpr char kPrefix[] = "Exif\0";  // six bytes with the end of the literal
   for (const jpeg_marker_struct* marker = info.marker_list; marker != nullptr; marker = marker->next) {
     if (marker->marker == JPEG_APP0 + 1 && marker->data_length > sizeof(kPrefix) &&
         std::memcmp(marker->data, kPrefix, sizeof(kPrefix)) == 0) {
@@ -67,7 +67,7 @@ int Orientation(const jpeg_decompress_struct& info) {
   return 1;
 }
 
-// One inverted (Adobe) CMYK pixel as Pillow converts it.
+// Converts one inverted (Adobe) CMYK pixel as Pillow does.
 void CmykToRgb(const std::uint8_t* cmyk, std::uint8_t* rgb) {
   for (int c = 0; c < 3; ++c) {
     const int product = (255 - cmyk[c]) * cmyk[3] + 128;
@@ -75,7 +75,7 @@ void CmykToRgb(const std::uint8_t* cmyk, std::uint8_t* rgb) {
   }
 }
 
-// Everything that may jump out of libjpeg; owns nothing itself, so that a jump skips no destructor.
+// All calls of libjpeg that may jump. The function owns nothing, so that a jump skips no destructor.
 bool Decode(Decoder* decoder, const std::uint8_t* data, unsigned long size) {
   jpeg_decompress_struct* info = &decoder->info;
   if (setjmp(decoder->errors.jump) != 0) return false;

@@ -27,7 +27,7 @@ std::string Summary(const std::vector<double>& milliseconds, std::size_t images)
 }
 
 double PeakMemory() {
-  // not getrusage, which counts what the process that started this one held
+  // not getrusage, which includes the memory of the parent process
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
     if (line.rfind("VmHWM:", 0) == 0) return std::stod(line.substr(6)) / 1024.0;

@@ -22,7 +22,7 @@ bool ReadVarint(std::istream* file, std::uint64_t* value) {
 
 }  // namespace
 
-// A MINDIR is one protobuf message: fields one after the other, each with its number and its length.
+// A MINDIR is one protobuf message: a sequence of fields, each with its number and its length.
 int MindirVersion(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::uint64_t tag = 0;

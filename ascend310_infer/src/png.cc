@@ -1,4 +1,4 @@
-// PNG through libpng, with Pillow's rules for what is not 8-bit RGB.
+// Reads PNG with libpng. Images that are not 8-bit RGB are converted by Pillow's rules.
 #include <csetjmp>
 #include <cstring>
 
@@ -31,7 +31,7 @@ struct Decoder {
   std::vector<png_bytep> rows;
   std::uint32_t height = 0;
   std::uint32_t width = 0;
-  std::size_t samples = 0;  // a pixel's, after libpng's transformations
+  std::size_t samples = 0;  // of a pixel, after libpng's transformations
   bool is_grey = false;
   bool is_grey16 = false;
   bool is_palette = false;
@@ -53,7 +53,7 @@ void Read(png_structp png, png_bytep to, std::size_t count) {
   source->read += count;
 }
 
-// Asks libpng for 8-bit RGB or RGBA; for 16-bit grey as it is, which Pillow scales and does not cut.
+// Asks libpng for 8-bit RGB or RGBA. 16-bit grey stays 16-bit, because Pillow scales it and does not cut it.
 void SetTransformations(Decoder* decoder) {
   png_structp png = decoder->png;
   const int bits = png_get_bit_depth(png, decoder->info);
@@ -71,7 +71,7 @@ void SetTransformations(Decoder* decoder) {
   decoder->samples = png_get_channels(png, decoder->info);
 }
 
-// Everything that may jump out of libpng; owns nothing itself, so that a jump skips no destructor.
+// All calls of libpng that may jump. The function owns nothing, so that a jump skips no destructor.
 bool Decode(Decoder* decoder) {
   decoder->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, decoder, Fail, Ignore);
   if (decoder->png == nullptr) return false;
@@ -93,7 +93,7 @@ bool Decode(Decoder* decoder) {
   for (std::size_t y = 0; y < decoder->height; ++y) decoder->rows[y] = decoder->pixels.data() + y * row_bytes;
   png_read_image(decoder->png, decoder->rows.data());
   decoder->is_complete = true;
-  png_read_end(decoder->png, decoder->info);  // EXIF may stand behind the pixels
+  png_read_end(decoder->png, decoder->info);  // EXIF data may follow the pixels
   return true;
 }
 

@@ -1,4 +1,4 @@
-// Writing PNG: grey or RGB, with or without alpha and colour profile.
+// Writes PNG: grey or RGB, with or without alpha and colour profile.
 #include <cerrno>
 #include <csetjmp>
 #include <cstdio>
@@ -45,7 +45,7 @@ std::uint8_t Luma(const std::uint8_t* rgb) {
   return static_cast<std::uint8_t>((rgb[0] * 19595U + rgb[1] * 38470U + rgb[2] * 7471U + 0x8000U) >> 16);
 }
 
-// Samples of each pixel one after the other, as PNG wants them.
+// Interleaves the samples of each pixel, as PNG stores them.
 std::vector<std::uint8_t> Interleave(const Image& image, std::size_t samples) {
   std::vector<std::uint8_t> pixels(image.pixels() * samples);
   for (std::size_t i = 0; i < image.pixels(); ++i) {
@@ -60,7 +60,7 @@ std::vector<std::uint8_t> Interleave(const Image& image, std::size_t samples) {
   return pixels;
 }
 
-// Everything that may jump out of libpng; owns nothing itself, so that a jump skips no destructor.
+// All calls of libpng that may jump. The function owns nothing, so that a jump skips no destructor.
 bool Encode(Encoder* encoder, std::FILE* file, const Image& image, const std::uint8_t* pixels, std::size_t samples) {
   constexpr int kTypes[] = {PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA, PNG_COLOR_TYPE_RGB, PNG_COLOR_TYPE_RGBA};
   encoder->png = png_create_write_struct(PNG_LIBPNG_VER_STRING, encoder, Fail, Ignore);
@@ -69,7 +69,7 @@ bool Encode(Encoder* encoder, std::FILE* file, const Image& image, const std::ui
   encoder->info = png_create_info_struct(encoder->png);
   if (encoder->info == nullptr) return false;
   png_init_io(encoder->png, file);
-  png_set_benign_errors(encoder->png, 1);  // a strange profile is left out
+  png_set_benign_errors(encoder->png, 1);  // a faulty profile is left out
   png_set_IHDR(encoder->png, encoder->info, static_cast<png_uint_32>(image.width),
                static_cast<png_uint_32>(image.height), 8, kTypes[samples - 1], PNG_INTERLACE_NONE,
                PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);

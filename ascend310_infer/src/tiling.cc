@@ -11,7 +11,7 @@ int DivideUp(int a, int b) { return (a + b - 1) / b; }
 
 int AlignUp(int value) { return DivideUp(value, kAlign) * kAlign; }
 
-// Value i of `count` ones from just above 0 to just below 1, which with their reverse sum to 1.
+// Value i of `count` values from just above 0 to just below 1. The values and their reverse sum to 1.
 float Rise(int i, int count) { return (static_cast<float>(i) + 0.5F) / static_cast<float>(count); }
 
 }  // namespace
@@ -31,7 +31,7 @@ std::vector<Window> Windows(int size, int tile, int overlap, bool is_fixed) {
 
 std::vector<std::vector<float>> Ramps(const std::vector<Window>& windows) {
   std::vector<std::vector<float>> weights;
-  std::vector<float> total(static_cast<std::size_t>(windows.back().stop));  // not 1 where three overlap
+  std::vector<float> total(static_cast<std::size_t>(windows.back().stop));  // above 1 where three overlap
   for (std::size_t i = 0; i < windows.size(); ++i) {
     const int length = windows[i].length();
     std::vector<float> weight(static_cast<std::size_t>(length), 1.0F);

@@ -5,7 +5,7 @@
 namespace aecrnet {
 namespace {
 
-// A TIFF header and one directory with one foreign tag and the orientation.
+// A TIFF header and one directory with another tag and the orientation.
 std::vector<std::uint8_t> Exif(bool big_endian, std::uint16_t type, std::uint16_t value) {
   std::vector<std::uint8_t> data;
   const auto put = [&](std::uint32_t number, int bytes) {

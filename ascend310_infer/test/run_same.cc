@@ -1,4 +1,4 @@
-// run_same: the program with a model that gives back its input in the place of MindSpore Lite.
+// run_same: the program with a model that returns its input, instead of MindSpore Lite.
 #include <iostream>
 #include <memory>
 

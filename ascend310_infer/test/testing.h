@@ -1,4 +1,4 @@
-// What several tests need.
+// Helpers of several tests.
 #ifndef AECRNET_TEST_TESTING_H_
 #define AECRNET_TEST_TESTING_H_
 
@@ -15,7 +15,7 @@
 
 namespace aecrnet {
 
-// A folder of its own that goes away with the test.
+// A new folder, which is removed after the test.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
@@ -36,7 +36,7 @@ class TemporaryFolder {
   std::string path_;
 };
 
-// Every pixel different from its neighbours.
+// An image whose pixels all differ from their neighbours.
 inline Image TestImage(int height, int width) {
   Image image;
   image.height = height;

@@ -5,7 +5,7 @@
 namespace aecrnet {
 namespace {
 
-// Starts and one length, for short expectations.
+// The starts and the common length, for short expectations.
 std::vector<int> Starts(const std::vector<Window>& windows, int length) {
   std::vector<int> starts;
   for (const Window& window : windows) {
