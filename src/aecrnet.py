@@ -11,6 +11,7 @@ from typing import Tuple
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
+from mindspore import dtype as mstype
 
 from .dcn import DCN, DeformConv2d
 from .fast_deconv import FastDeconv
@@ -50,7 +51,8 @@ class CALayer(nn.Cell):
                                     nn.Sigmoid())
 
     def construct(self, x: Tensor) -> Tensor:
-        return x * spread(self.ca(x.mean((2, 3), keep_dims=True)), x.shape)
+        mean = x.astype(mstype.float32).mean((2, 3), keep_dims=True).astype(x.dtype)
+        return x * spread(self.ca(mean), x.shape)
 
 
 class DehazeBlock(nn.Cell):
@@ -72,9 +74,9 @@ class DehazeBlock(nn.Cell):
 class DCNBlock(nn.Cell):
     """The cell around the authors' deformable convolution. It exists for the names of the parameters."""
 
-    def __init__(self, in_channel: int, out_channel: int):
+    def __init__(self, in_channel: int, out_channel: int, backend: str = "auto"):
         super().__init__()
-        self.dcn = DCN(in_channel, out_channel)
+        self.dcn = DCN(in_channel, out_channel, backend=backend)
 
     def construct(self, x: Tensor) -> Tensor:
         return self.dcn(x)
@@ -98,15 +100,16 @@ class Dehaze(nn.Cell):
     Args:
         arch: "gitee" or "paper", see the docstring of this module.
         dcn_sampling: "exact", or "gitee" for the reference's checkpoints (arch gitee only).
+        dcn_backend: "auto", "gather" or "native", see `src.dcn.DeformConv2d`.
 
     construct(x): hazy image, float32 Tensor[n, 3, h, w] in 0..VALUE_RANGE[arch] -> restored image of the same shape
         and range, not clipped. h and w are at least 16. Reflection enlarges a side to the next multiple of 4, and the
         result is cut back.
 
-    Raises: ValueError for another arch or dcn_sampling.
+    Raises: ValueError for another arch, dcn_sampling or dcn_backend.
     """
 
-    def __init__(self, arch: str = "gitee", dcn_sampling: str = "exact"):
+    def __init__(self, arch: str = "gitee", dcn_sampling: str = "exact", dcn_backend: str = "auto"):
         super().__init__()
         if arch not in ARCHS:
             raise ValueError(f"arch must be gitee or paper, not {arch}")
@@ -116,11 +119,11 @@ class Dehaze(nn.Cell):
         ngf = 64
         self.block = DehazeBlock(ngf * 4)
         if arch == "gitee":
-            self._build_gitee(ngf)
+            self._build_gitee(ngf, dcn_backend)
         else:
-            self._build_paper(ngf)
+            self._build_paper(ngf, dcn_backend)
 
-    def _build_gitee(self, ngf):
+    def _build_gitee(self, ngf, dcn_backend):
         mean, std = np.array(RGB_MEAN), np.array(RGB_STD)
         self.sub_mean = Shift(1 / std, -VALUE_RANGE["gitee"] * mean / std)
         self.add_mean = Shift(std, VALUE_RANGE["gitee"] * mean)
@@ -131,11 +134,11 @@ class Dehaze(nn.Cell):
         self.up1 = nn.SequentialCell(upsample(ngf * 4, ngf * 2, 1), nn.Pad(((0, 0), (0, 0), (0, 1), (0, 1))))
         self.up2 = nn.SequentialCell(upsample(ngf * 2, ngf, 1), nn.Pad(((0, 0), (0, 0), (0, 1), (0, 1))))
         self.up3 = nn.SequentialCell(WideConv(ngf, 3, 7, padding=3))
-        self.dcn_block = DeformConv2d(ngf * 4, ngf * 4, sampling=self.dcn_sampling)
+        self.dcn_block = DeformConv2d(ngf * 4, ngf * 4, sampling=self.dcn_sampling, backend=dcn_backend)
         self.mix4 = Mix(-1.0)
         self.mix5 = Mix(-0.6)
 
-    def _build_paper(self, ngf):
+    def _build_paper(self, ngf, dcn_backend):
         self.deconv = FastDeconv(3, 3, 3, padding=1)
         self.down1 = nn.SequentialCell(ReflectionPad(3), conv2d(3, ngf, 7), nn.ReLU())
         self.down2 = nn.SequentialCell(conv2d(ngf, ngf * 2, 3, stride=2, padding=1), nn.ReLU())
@@ -143,7 +146,7 @@ class Dehaze(nn.Cell):
         self.up1 = nn.SequentialCell(upsample(ngf * 4, ngf * 2, 0), nn.ReLU())
         self.up2 = nn.SequentialCell(upsample(ngf * 2, ngf, 0), nn.ReLU())
         self.up3 = nn.SequentialCell(ReflectionPad(3), WideConv(ngf, 3, 7, padding=0), nn.Tanh())
-        self.dcn_block = DCNBlock(ngf * 4, ngf * 4)
+        self.dcn_block = DCNBlock(ngf * 4, ngf * 4, dcn_backend)
         self.mix1 = Mix(-1.0, (1,))
         self.mix2 = Mix(-0.6, (1,))
 

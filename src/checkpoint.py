@@ -69,10 +69,10 @@ def load_checkpoint(path: PathLike) -> Tuple[Dict[str, Parameter], Dict[str, Any
     return parameters, description
 
 
-def load_network(path: PathLike, raw_weights: bool = False) -> Tuple[Dehaze, Dict[str, Any]]:
+def load_network(path: PathLike, raw_weights: bool = False, dcn_backend: str = "auto") -> Tuple[Dehaze, Dict[str, Any]]:
     """Build the network that a checkpoint describes and load its weights, for evaluation.
 
-    `raw_weights`: of a FILENAME_last.ckpt the trained weights, not their running average.
+    `raw_weights`: of a FILENAME_last.ckpt the trained weights, not their running average. `dcn_backend` as in `Dehaze`.
 
     Raises: InputError if the file cannot be read or its parameters are not those of the network.
     """
@@ -81,7 +81,7 @@ def load_network(path: PathLike, raw_weights: bool = False) -> Tuple[Dehaze, Dic
     if description["arch"] not in ARCHS:
         raise InputError(f"{path}: arch must be one of {', '.join(ARCHS)}, not {description['arch']}")
     try:
-        net = Dehaze(description["arch"], description.get("dcn_sampling", "exact"))
+        net = Dehaze(description["arch"], description.get("dcn_sampling", "exact"), dcn_backend)
     except ValueError as error:
         raise InputError(f"{path}: {one_line(error)}") from None
     load_into(net, network_weights(parameters, raw_weights), path)

@@ -1,12 +1,13 @@
-"""Modulated deformable convolution (DCN_v2) from gathers and matrix products.
+"""Modulated deformable convolution (DCN_v2), from gathers and matrix products or from MindSpore's own operator.
 
-MindSpore's own `ops.deformable_conv2d` is slower on CPU, cannot be exported with a dynamic size
-and is unknown to MindSpore Lite; the operators used here exist on every backend.
+`ops.deformable_conv2d` ("native") is made for Ascend and GPU. On CPU it is slower, it cannot be exported with a dynamic
+size, and MindSpore Lite does not know it; the operators of "gather" exist on every backend.
 """
 from __future__ import annotations
 
 from typing import Optional, Tuple, Union
 
+import mindspore
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
@@ -14,6 +15,7 @@ from mindspore import dtype as mstype
 from .dcn_gitee import gitee_neighbours, mix_rows, tap_positions
 from .layers import zero_pad
 
+BACKENDS = ("auto", "gather", "native")
 IntOrPair = Union[int, Tuple[int, int]]  # of both axes, or (vertical, horizontal)
 
 # One gather reads at most this much: enough work to hide the call, little enough to bound the memory.
@@ -29,6 +31,7 @@ def modulated_deform_conv2d(
     stride: IntOrPair = (1, 1),
     padding: IntOrPair = (0, 0),
     dilation: IntOrPair = (1, 1),
+    backend: str = "gather",
 ) -> Tensor:
     """Modulated deformable convolution (DCN_v2, Zhu et al. 2019, eq. 1), as torchvision defines it.
 
@@ -39,6 +42,7 @@ def modulated_deform_conv2d(
         weight: Tensor[c_out, c_in, kh, kw].
         bias: Tensor[c_out] or None.
         stride, padding, dilation: int or (vertical, horizontal), as in a convolution.
+        backend: "gather" or "native", see the module's docstring.
 
     Returns: Tensor[n, c_out, h_out, w_out]. Samples outside x read 0; between pixels, bilinear.
     Raises: ValueError if offset or mask has other channels or another size than x and the kernel need.
@@ -46,8 +50,37 @@ def modulated_deform_conv2d(
     stride, padding, dilation = _pair(stride), _pair(padding), _pair(dilation)
     _check_shapes(x.shape, offset.shape, None if mask is None else mask.shape, weight.shape,
                   (stride, padding, dilation))
+    offset = offset.astype(mstype.float32)
+    if backend == "native":
+        return _native(x, offset, mask, weight, bias, (stride, padding, dilation))
     index, corner_weights = exact_corners(x.shape, offset, mask, weight.shape[2:], stride, padding, dilation)
     return contract(x, index, corner_weights, weight, bias, offset.shape[2:])
+
+
+def _native(x, offset, mask, weight, bias, geometry):
+    """`ops.deformable_conv2d`, whose channels are dx of all taps, dy of all taps, mask. In float32 for the positions."""
+    stride, padding, dilation = geometry
+    n, _, h, w = offset.shape
+    kernel = weight.shape[2:]
+    offset = offset.reshape(n, -1, 2, h, w)
+    mask = ops.ones_like(offset[:, :, 0]) if mask is None else mask.astype(mstype.float32)
+    offset = ops.concat((offset[:, :, 1], offset[:, :, 0], mask), 1)
+    out = ops.deformable_conv2d(
+        x.astype(mstype.float32), weight.astype(mstype.float32), offset, kernel,
+        (1, 1) + stride, (padding[0], padding[0], padding[1], padding[1]), None, (1, 1) + dilation)
+    out = out.astype(x.dtype)
+    return out if bias is None else ops.bias_add(out, bias)
+
+
+def _of_device(backend, sampling):
+    """The backend that "auto" means: "native" where the device is a card and the sampling exact."""
+    if backend not in BACKENDS:
+        raise ValueError(f"dcn_backend must be one of {', '.join(BACKENDS)}, not {backend}")
+    if backend == "native" and sampling != "exact":
+        raise ValueError(f"dcn_backend native needs dcn_sampling exact, not {sampling}")
+    if backend != "auto":
+        return backend
+    return "gather" if sampling != "exact" or mindspore.get_context("device_target") == "CPU" else "native"
 
 
 class DeformConv2d(nn.Cell):
@@ -56,17 +89,18 @@ class DeformConv2d(nn.Cell):
     Args:
         sampling: "exact" is DCN_v2. "gitee" repeats the reference's sampling, faults included, for
             its checkpoints: taps transposed, rows of taps mixed, border samples weighted twice.
+        backend: "gather", "native" (sampling exact only), or "auto": native on a card, gather on CPU.
 
     construct(x): Tensor[n, in_channels, h, w] -> Tensor[n, out_channels, h_out, w_out].
 
     The offsets start at zero (the reference's do not), so training starts from a plain convolution.
     With "exact" `p_conv` gives (dy, dx) for each tap in turn, with "gitee" all dy before all dx.
 
-    Raises: ValueError for another `sampling`, or for "gitee" with an even kernel or a stride.
+    Raises: ValueError for another `sampling` or `backend`, or for "gitee" with an even kernel or a stride.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1,
-                 padding: int = 1, sampling: str = "exact"):
+                 padding: int = 1, sampling: str = "exact", backend: str = "auto"):
         super().__init__()
         if sampling not in ("exact", "gitee"):
             raise ValueError(f"sampling must be exact or gitee, not {sampling}")
@@ -74,6 +108,7 @@ class DeformConv2d(nn.Cell):
             raise ValueError(f"sampling gitee needs an odd kernel and stride 1, "
                              f"not {kernel_size} and {stride}")
         self.stride, self.padding, self.sampling = stride, padding, sampling
+        self.backend = _of_device(backend, sampling)
         taps = kernel_size**2
         same = dict(kernel_size=kernel_size, stride=stride, pad_mode="pad", padding=padding, has_bias=False)
         self.p_conv = nn.Conv2d(in_channels, 2 * taps, weight_init="zeros", **same)
@@ -84,7 +119,8 @@ class DeformConv2d(nn.Cell):
     def construct(self, x: Tensor) -> Tensor:
         offset, mask = self.p_conv(x), ops.sigmoid(self.m_conv(x))
         if self.sampling == "exact":
-            return modulated_deform_conv2d(x, offset, mask, self.conv.weight, None, self.stride, self.padding)
+            return modulated_deform_conv2d(x, offset, mask, self.conv.weight, None, self.stride, self.padding,
+                                           backend=self.backend)
         return _gitee_deform_conv2d(x, offset, mask, self.conv.weight, self.padding)
 
 
@@ -92,12 +128,14 @@ class DCN(nn.Cell):
     """The authors' DCN_v2 layer: one convolution gives offsets and mask, weight and bias of its own.
 
     Its 27 channels (3x3 kernel) are (dy, dx) for each tap in turn, then the nine masks before the sigmoid.
+    `backend` as in `DeformConv2d`.
 
     construct(x): Tensor[n, in_channels, h, w] -> Tensor[n, out_channels, h, w].
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3):
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, backend: str = "auto"):
         super().__init__()
+        self.backend = _of_device(backend, "exact")
         self.taps, self.padding = kernel_size**2, kernel_size // 2
         like = nn.Conv2d(in_channels, out_channels, kernel_size, has_bias=True)
         self.weight = Parameter(like.weight.value(), name="weight")
@@ -109,7 +147,8 @@ class DCN(nn.Cell):
     def construct(self, x: Tensor) -> Tensor:
         out = self.conv_offset_mask(x)
         offset, mask = out[:, :2 * self.taps], ops.sigmoid(out[:, 2 * self.taps:])
-        return modulated_deform_conv2d(x, offset, mask, self.weight, self.bias, padding=self.padding)
+        return modulated_deform_conv2d(x, offset, mask, self.weight, self.bias, padding=self.padding,
+                                       backend=self.backend)
 
 
 def exact_corners(
@@ -172,7 +211,7 @@ def _masked(weights, mask):
     """Both weights of one axis times the mask Tensor[n, taps, h, w], or as they are for None."""
     if mask is None:
         return weights
-    mask = mask.transpose(0, 2, 3, 1)
+    mask = mask.astype(mstype.float32).transpose(0, 2, 3, 1)
     return weights[0] * mask, weights[1] * mask
 
 
@@ -185,7 +224,8 @@ def contract(x: Tensor, index: Tensor, corner_weights: Tensor, weight: Tensor, b
     n, channels = x.shape[:2]
     taps = weight.shape[2] * weight.shape[3]
     pixels = x.transpose(0, 2, 3, 1).reshape(-1, channels)
-    kernel = weight.transpose(0, 2, 3, 1).reshape(weight.shape[0], taps * channels)
+    kernel = weight.astype(x.dtype).transpose(0, 2, 3, 1).reshape(weight.shape[0], taps * channels)
+    corner_weights = corner_weights.astype(x.dtype)
     chunk = max(1, CHUNK_BYTES // (taps * 4 * channels * 4))
     # split once: slicing a large tensor chunk by chunk costs PyNative a copy of all of it each time
     parts = zip(ops.split(index.reshape(-1, taps * 4), chunk), ops.split(corner_weights.reshape(-1, taps * 4), chunk))
@@ -209,7 +249,7 @@ def _gitee_deform_conv2d(x, offset, mask, weight, padding):
     side = weight.shape[2]
     taps = side * side
     base_y, base_x = tap_positions(h, w, side)
-    offset = offset.transpose(0, 2, 3, 1)
+    offset = offset.astype(mstype.float32).transpose(0, 2, 3, 1)
     shape = (n, h, w, taps)
     rows, weight_y = gitee_neighbours(offset[..., :taps] + _repeat(base_y, shape), h)
     columns, weight_x = gitee_neighbours(offset[..., taps:] + _repeat(base_x, shape), w)

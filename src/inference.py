@@ -48,6 +48,7 @@ class Dehazer:
         self_ensemble: mean over the eight flips and quarter turns, eight times slower.
         device_id: which card.
         raw_weights: of a FILENAME_last.ckpt of train.py the weights, not their running average (`--ema_decay`).
+        dcn_backend: "gather", "native" or "auto", see `src.dcn.DeformConv2d`.
         network: instead of a checkpoint, anything with the attributes `path`, `description` and
             `value_range`, the method `expect(shape, calls)`, and a call float32[n, 3, h, w] ->
             float32[n, 3, h, w]; src.network_runner.NetworkRunner shows what each means. If it takes images of
@@ -59,6 +60,7 @@ class Dehazer:
     def __init__(
         self, checkpoint: Optional[PathLike] = None, device_target: str = "CPU", tile: int = 0, overlap: int = OVERLAP,
         self_ensemble: bool = False, device_id: int = 0, network=None, raw_weights: bool = False,
+        dcn_backend: str = "auto",
     ) -> None:
         check_tiles(tile, overlap)
         self.tile, self.overlap, self.self_ensemble = tile, overlap, self_ensemble
@@ -66,7 +68,7 @@ class Dehazer:
             path = find_checkpoint(checkpoint)
             from .network_runner import NetworkRunner
 
-            network = NetworkRunner(path, device_target, device_id, raw_weights)
+            network = NetworkRunner(path, device_target, device_id, raw_weights, dcn_backend)
         self.network = network
         self.fixed: Optional[Size] = getattr(network, "size", None)
 
@@ -173,7 +175,7 @@ def open_dehazer(options: SimpleNamespace, mindir_path: str = "") -> Dehazer:
 
         network = MindirNetwork(mindir_path, options.device_target, options.device_id)
     return Dehazer(options.ckpt_path or None, options.device_target, options.tile, options.overlap,
-                   options.self_ensemble, options.device_id, network, options.raw_weights)
+                   options.self_ensemble, options.device_id, network, options.raw_weights, options.dcn_backend)
 
 
 def check_options(options: SimpleNamespace, mindir_path: str = "") -> None:

@@ -49,10 +49,10 @@ class NetworkRunner:
     """
 
     def __init__(self, checkpoint: PathLike, device_target: str = "CPU", device_id: int = 0,
-                 raw_weights: bool = False):
+                 raw_weights: bool = False, dcn_backend: str = "auto"):
         select_device(device_target, device_id)
         self.path = Path(checkpoint)
-        self._net, self.description = load_network(checkpoint, raw_weights)
+        self._net, self.description = load_network(checkpoint, raw_weights, dcn_backend)
         self.value_range = VALUE_RANGE[self._net.arch]
         self._graph = mindspore.jit(self._net)
         self.probe = ProbeCell(self._net).of

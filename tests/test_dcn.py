@@ -14,6 +14,7 @@ from src import dcn
 from src.dcn import DCN, DeformConv2d, modulated_deform_conv2d
 
 ROOT = Path(__file__).resolve().parent.parent
+both_backends = pytest.mark.parametrize("backend", ["gather", "native"])
 GEOMETRIES = {  # kernel, stride, padding, dilation: with as few equal numbers as possible
     "3x2": ((3, 2), (2, 1), (1, 0), (2, 1)),
     "2x3": ((2, 3), (1, 2), (0, 2), (1, 2)),
@@ -30,18 +31,18 @@ class Case:
     """The inputs of one call: tensors in the order of the arguments, the geometry, a factor for the gradient."""
 
     def __init__(self, tensors, geometry, factor):
-        self.tensors, self.geometry, self.factor = tensors, geometry, factor
+        self.tensors, self.geometry, self.factor, self.backend = tensors, geometry, factor, "gather"
 
     def function(self):
         """modulated_deform_conv2d of the tensors that the case has."""
         stride, padding, dilation = self.geometry
-        masked, biased = "mask" in self.tensors, "bias" in self.tensors
+        masked, biased, backend = "mask" in self.tensors, "bias" in self.tensors, self.backend
 
         def forward(*tensors):
             x, offset, weight = tensors[0], tensors[1], tensors[2 + masked]
             mask = tensors[2] if masked else None
             bias = tensors[-1] if biased else None
-            return modulated_deform_conv2d(x, offset, mask, weight, bias, stride, padding, dilation)
+            return modulated_deform_conv2d(x, offset, mask, weight, bias, stride, padding, dilation, backend)
 
         return forward
 
@@ -115,9 +116,11 @@ def assert_golden(golden, name, case, result):
 
 
 @both_modes
+@both_backends
 @pytest.mark.parametrize("name", ["k3", "asym", "nomask", "far"])
-def test_golden_output_and_gradients_on_five_equal_calls_and_after_other_inputs(golden_official, name, mode):
+def test_golden_output_and_gradients_on_five_equal_calls_and_after_other_inputs(golden_official, name, backend, mode):
     case = golden_case(golden_official, name)
+    case.backend = backend
     other = [Tensor(1.5 - 0.7 * argument.asnumpy()) for argument in case.arguments()]
     with running(mode):
         function = case.gradients()
@@ -129,10 +132,13 @@ def test_golden_output_and_gradients_on_five_equal_calls_and_after_other_inputs(
 
 
 @both_modes
+@both_backends
 @pytest.mark.parametrize("name", GEOMETRIES)
-def test_output_equals_the_definition(name, mode):
+def test_output_equals_the_definition(name, backend, mode):
     with running(mode):
-        function = Function(random_case(name).function())
+        case = random_case(name)
+        case.backend = backend
+        function = Function(case.function())
         for seed in (1, 2):
             case = random_case(name, seed)
             out = function(*case.arguments()[1:])
@@ -231,12 +237,35 @@ def test_shapes_that_do_not_fit_are_an_error_when_compiled_too(monkeypatch, tmp_
 
 @pytest.mark.parametrize("arguments, message", [
     (dict(sampling="zeros"), "sampling must be exact or gitee, not zeros"),
+    (dict(backend="torch"), "dcn_backend must be one of auto, gather, native, not torch"),
+    (dict(sampling="gitee", backend="native"), "dcn_backend native needs dcn_sampling exact, not gitee"),
     (dict(sampling="gitee", kernel_size=2), "odd kernel and stride 1, not 2 and 1"),
     (dict(sampling="gitee", stride=2), "odd kernel and stride 1, not 3 and 2"),
 ])
 def test_layer_options_that_cannot_be_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         DeformConv2d(4, 4, **arguments)
+
+
+@pytest.mark.parametrize("device, sampling, expected", [
+    ("CPU", "exact", "gather"), ("GPU", "exact", "native"), ("Ascend", "exact", "native"),
+    ("Ascend", "gitee", "gather")])
+def test_the_backend_is_chosen_by_the_device(device, sampling, expected, monkeypatch):
+    monkeypatch.setattr(mindspore, "get_context", lambda name: device)
+    assert DeformConv2d(4, 4, sampling=sampling).backend == expected
+
+
+@both_modes
+def test_layers_compute_the_same_with_both_backends(mode):
+    with running(mode):
+        for kind in (DCN, DeformConv2d):
+            outputs = []
+            for backend in ("gather", "native"):
+                layer = kind(8, 8, backend=backend)
+                for parameter in layer.get_parameters():
+                    parameter.set_data(Tensor(seeded("dcn_alone." + parameter.name, parameter.shape, 1.0)))
+                outputs.append(layer(Tensor(image(3, (2, 8, 10, 9)))).asnumpy())
+            assert difference(*outputs) < 1e-5
 
 
 def gitee_layer():

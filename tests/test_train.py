@@ -14,7 +14,7 @@ from PIL import Image
 
 from src import config
 from src.commands import train
-from src.errors import InputError
+from src.errors import InputError, UsageError
 from src.ranks import device
 from src.ranks.device import Ranks
 from src.train import setup
@@ -239,14 +239,53 @@ def test_a_loss_that_is_not_finite_stops_the_run(train_data, small_net, tmp_path
 
 
 def test_steps_that_overflow_are_said_and_skipped(train_data, small_net, tmp_path, capsys):
-    assert train.main(flags(train_data, tmp_path, "--loss_scale=3e38")) == 0
+    assert train.main(flags(train_data, tmp_path, "--amp_level=O2", "--loss_scale=3e38", "--max_steps=3")) == 0
     output = capsys.readouterr().out
-    assert [f"step {step}: gradients overflow at --loss_scale 3e+38, step skipped" in output for step in range(8)] == [
-        0 < step < 7 for step in range(8)]
+    for said in ("step 1: gradients overflow at loss scale 3e+38, step skipped", "step 2: gradients overflow at loss "
+                 "scale 1.5e+38, step skipped", "step 3: gradients overflow at loss scale 7.5e+37, step skipped"):
+        assert said in output
     weights, _ = checkpoint(tmp_path / "run_last.ckpt")
     assert weights["optimizer.step"] == 0
+    assert weights["optimizer.loss_scale"] == np.float32(3e38) / 8
     for parameter in SmallNet().get_parameters():
         np.testing.assert_array_equal(weights[parameter.name], parameter.asnumpy())
+
+
+class Overflowing:
+    """A train cell whose gradients always overflow."""
+
+    def __init__(self, cell):
+        self.cell = cell
+
+    def __getattr__(self, name):
+        return getattr(self.cell, name)
+
+    def __call__(self, *batch):
+        return 1.0, 1.0, 0.0, False
+
+
+def test_gradients_that_overflow_at_loss_scale_1_stop_the_run(train_data, small_net, tmp_path, monkeypatch):
+    original = setup.train_cell
+    monkeypatch.setattr(setup, "train_cell", lambda *arguments: Overflowing(original(*arguments)))
+    assert train.main(flags(train_data, tmp_path / "2", "--amp_level=O2", "--loss_scale=2")) == 0
+    with pytest.raises(InputError, match="loss 1.0 with inf or nan gradients in step 1, images"):
+        train.main(flags(train_data, tmp_path / "1", "--amp_level=O2", "--loss_scale=1"))
+
+
+def test_the_loss_scale_of_a_resumed_run_goes_on(train_data, small_net, tmp_path):
+    scaled = ("--amp_level=O2", "--loss_scale=1e38")
+    assert train.main(flags(train_data, tmp_path / "whole", *scaled)) == 0
+    for part in (["--max_steps=3"], ["--resume"]):
+        assert train.main(flags(train_data, tmp_path / "parts", *scaled, *part)) == 0
+    assert_same_checkpoint(tmp_path / "parts/run_last.ckpt", tmp_path / "whole/run_last.ckpt")
+    weights, _ = checkpoint(tmp_path / "whole/run_last.ckpt")
+    assert weights["optimizer.loss_scale"] < 1e38 and weights["optimizer.loss_scale_steps"] > 0
+
+
+def test_a_run_is_resumed_at_its_own_amp_level(train_data, small_net, tmp_path):
+    train.main(flags(train_data, tmp_path, "--max_steps=3"))
+    with pytest.raises(UsageError, match="--resume: .* was trained with amp_level O0, not O3"):
+        train.main(flags(train_data, tmp_path, "--resume", "--amp_level=O3"))
 
 
 def test_weights_that_are_not_finite_are_not_saved(train_data, small_net, tmp_path):

@@ -4,7 +4,7 @@ import math
 import mindspore
 import numpy as np
 import pytest
-from mindspore import Tensor, nn
+from mindspore import Tensor, amp, nn
 
 from compiled import running
 from golden.seeded import image, seeded
@@ -175,6 +175,10 @@ class SmallRun:
         return np.concatenate([moment.asnumpy().ravel() for moment in self.optimizer.moment1]) / 0.1
 
 
+def loss_scaler(scale=2.0**16, window=1000):
+    return amp.DynamicLossScaler(scale, 2, window)
+
+
 def small_batch(seed, count=2):
     return image(seed, (count, 3, 8, 8)), image(seed + 1000, (count, 3, 8, 8))
 
@@ -190,19 +194,28 @@ def after(run, batches):
 
 def test_a_loss_scale_changes_neither_loss_nor_step():
     batches = [small_batch(seed) for seed in range(3)]
-    plain, scaled = SmallRun(), SmallRun(loss_scale=1024.0)
+    plain, scaled = SmallRun(), SmallRun(scaler=loss_scaler(1024.0))
     for batch in batches:
         assert scaled.step(batch) == pytest.approx(plain.step(batch), rel=1e-6)
     np.testing.assert_allclose(scaled.weights(), plain.weights(), atol=1e-7)
 
 
-def test_a_step_that_overflows_says_so_and_changes_nothing():
-    run = after(SmallRun(loss_scale=2.0**16, ema_decay=0.9), [small_batch(0)])
+def test_the_loss_scale_is_halved_by_an_overflow_and_doubled_after_the_window():
+    run = SmallRun(scaler=loss_scaler(1024.0, window=2))
+    scales = []
+    for batch in [small_batch(0), small_batch(1), OVERFLOWING, small_batch(0), small_batch(1), small_batch(2)]:
+        run.step(batch)
+        scales.append([float(value.asnumpy()) for value in run.cell.scale])
+    assert scales == [[1024, 1], [2048, 0], [1024, 0], [1024, 1], [2048, 0], [2048, 1]]
+
+
+def test_a_step_that_overflows_says_so_and_changes_nothing_but_the_loss_scale():
+    run = after(SmallRun(scaler=loss_scaler(), ema_decay=0.9), [small_batch(0)])
     before = run.state()
     loss, finite = run.step(OVERFLOWING)
     assert not finite and math.isfinite(loss)
     np.testing.assert_array_equal(run.state(), before)
-    undisturbed = after(SmallRun(loss_scale=2.0**16, ema_decay=0.9), [small_batch(0), small_batch(2)])
+    undisturbed = after(SmallRun(scaler=loss_scaler(), ema_decay=0.9), [small_batch(0), small_batch(2)])
     np.testing.assert_array_equal(after(run, [small_batch(2)]).state(), undisturbed.state())
 
 
@@ -213,7 +226,7 @@ def test_without_a_loss_scale_gradients_that_are_not_finite_are_reported():
 
 
 def test_an_overflow_leaves_nothing_behind_in_accumulated_gradients():
-    run, undisturbed = (SmallRun(loss_scale=2.0**16, accumulate=2) for _ in range(2))
+    run, undisturbed = (SmallRun(scaler=loss_scaler(), accumulate=2) for _ in range(2))
     run.step(OVERFLOWING, apply=False)
     assert not run.step(small_batch(0))[1]
     for each in (run, undisturbed):
@@ -245,7 +258,8 @@ def test_clipping_scales_a_large_gradient_down_to_the_norm_and_leaves_a_small_on
 
 
 def test_clipping_comes_after_the_loss_scale_is_taken_off():
-    plain, scaled = (after(SmallRun(clip_norm=0.1, loss_scale=scale), [small_batch(0)]) for scale in (1.0, 1024.0))
+    plain, scaled = (after(SmallRun(clip_norm=0.1, scaler=scaler), [small_batch(0)])
+                     for scaler in (None, loss_scaler(1024.0)))
     np.testing.assert_allclose(scaled.gradient(), plain.gradient(), rtol=1e-5, atol=1e-8)
 
 

@@ -36,7 +36,11 @@ BAD_FLAGS = {
     "--beta_range=1": "--beta_range 1.0: must be two rising numbers from 0 to 100",
     "--accumulate=4": "--accumulate must be at most the 3 batches of an epoch, not 4",
     "--filename=a/b": "--filename must be a name without folders, not a/b",
-    "--amp_level=O2": "--amp_level must be auto or O0 on CPU",
+    "--amp_level=O1": "--amp_level",
+    "--amp_dtype=bfloat16": "--amp_dtype must be float16 on CPU, whose convolutions know no bfloat16, not bfloat16",
+    "--dcn_sampling=gitee --dcn_backend=native": "--dcn_backend must be auto or gather for --dcn_sampling gitee",
+    "--loss_scale=0": "--loss_scale must be at least 1, not 0.0",
+    "--loss_scale=-1": "--loss_scale must be at least 1, not -1.0",
     "--freeze_deconv": "--freeze_deconv must be False for --arch gitee",
     "--patch_size=2048": "--patch_size 2048: must be a multiple of 4 from 16 to 1024",
     "--patch_size=18": "--patch_size 18: must be a multiple of 4 from 16 to 1024",
@@ -51,7 +55,7 @@ BAD_FLAGS = {
 @pytest.mark.parametrize("flag", BAD_FLAGS)
 def test_a_bad_flag_is_one_line(train_data, small_net, tmp_path, flag):
     with pytest.raises(UsageError) as error:
-        train.main(flags(train_data, tmp_path, flag))
+        train.main(flags(train_data, tmp_path, *flag.split()))
     assert BAD_FLAGS[flag] in str(error.value) and "\n" not in str(error.value)
     assert not list(tmp_path.glob("*.ckpt"))
 

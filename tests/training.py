@@ -39,7 +39,7 @@ def flags(data, folder, *more):
 class SmallNet(nn.Cell):
     """Two convolutions with the attributes that train.py needs. Compiles in a moment."""
 
-    def __init__(self, arch="gitee", dcn_sampling="exact"):
+    def __init__(self, arch="gitee", dcn_sampling="exact", dcn_backend="auto"):
         super().__init__()
         self.arch, self.dcn_sampling = arch, dcn_sampling
         self.first = nn.Conv2d(3, 4, 3, has_bias=True)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Optional, Tuple
 
-from mindspore import Parameter, ParameterTuple, Tensor, nn, ops, value_and_grad
+from mindspore import Parameter, ParameterTuple, Tensor, amp, nn, ops, value_and_grad
 from mindspore import dtype as mstype
 
 from ..aecrnet import Dehaze
@@ -47,8 +47,8 @@ class TrainOneStepCell(nn.Cell):
     Args:
         network: gives (loss, L1, CR) of a batch.
         optimizer: `Adam`.
-        loss_scale: factor on the loss in the backward pass, taken off the gradients again. With a
-            factor other than 1, a step whose gradients overflow changes nothing.
+        scaler: of the loss in the backward pass; its factor is taken off the gradients again. A step whose
+            gradients overflow then changes nothing but the factor. None: no factor.
         clip_norm: gradients with a larger global norm are scaled down to it; 0: off.
         accumulate: batches whose mean gradient makes a step.
         ema_decay: of the running average `ema.*` of the trained weights; 0: none.
@@ -58,12 +58,14 @@ class TrainOneStepCell(nn.Cell):
         added up. Returns (loss, L1, CR, finite); finite tells whether the gradients were.
     """
 
-    def __init__(self, network: NetWithCRLossCell, optimizer: Adam, loss_scale: float = 1.0, clip_norm: float = 0.0,
-                 accumulate: int = 1, ema_decay: float = 0.0, reducer: Optional[nn.Cell] = None):
+    def __init__(self, network: NetWithCRLossCell, optimizer: Adam, scaler: Optional[amp.DynamicLossScaler] = None,
+                 clip_norm: float = 0.0, accumulate: int = 1, ema_decay: float = 0.0,
+                 reducer: Optional[nn.Cell] = None):
         super().__init__(auto_prefix=False)
         self.network, self.optimizer, self.reducer = network, optimizer, reducer
         self.weights = optimizer.parameters
-        self.loss_scale, self.clip_norm, self.accumulate = loss_scale, clip_norm, accumulate
+        self.scaler, self.clip_norm, self.accumulate = scaler, clip_norm, accumulate
+        self.scale = ParameterTuple((scaler.scale_value, scaler.counter) if scaler else ())  # to be saved
         self.sums = self.weights.clone("sum", init="zeros") if accumulate > 1 else ParameterTuple(())
         self.ema_decay = ema_decay
         self.ema = self._average_of_weights() if ema_decay else ParameterTuple(())
@@ -77,7 +79,8 @@ class TrainOneStepCell(nn.Cell):
 
     def _scaled_loss(self, hazy, clear):
         loss, l1, contrast = self.network(hazy, clear)
-        return loss * self.loss_scale, ops.stop_gradient(loss), ops.stop_gradient(l1), ops.stop_gradient(contrast)
+        scaled = loss if self.scaler is None else self.scaler.scale(loss)
+        return scaled, ops.stop_gradient(loss), ops.stop_gradient(l1), ops.stop_gradient(contrast)
 
     def construct(self, hazy: Tensor, clear: Tensor, learning_rate: Tensor, apply: bool = True):
         (_, loss, l1, contrast), gradients = self.backward(hazy, clear)
@@ -87,10 +90,12 @@ class TrainOneStepCell(nn.Cell):
             finite = ops.depend(finite, gradients)  # or the sums are not compiled in where nothing else needs them
         if apply:
             gradients, finite = self._prepared(gradients)
-            if self.loss_scale == 1.0:
+            if self.scaler is None:
                 finite = ops.depend(finite, self._step(gradients, learning_rate))
-            elif finite:
-                finite = ops.depend(finite, self._step(gradients, learning_rate))
+            else:
+                self.scaler.adjust(finite)
+                if finite:
+                    finite = ops.depend(finite, self._step(gradients, learning_rate))
         return loss, l1, contrast, finite
 
     def _accumulated(self, gradients):
@@ -101,12 +106,15 @@ class TrainOneStepCell(nn.Cell):
 
     def _prepared(self, gradients):
         """Mean over batches and ranks, unscaled and clipped; and whether it is free of inf and nan."""
-        factor = 1.0 / (self.loss_scale * self.accumulate)
         prepared, squares = (), 0.0
         if self.reducer is not None:
             gradients = self.reducer(gradients)
+        finite = True
+        if self.scaler is not None:
+            gradients = self.scaler.unscale(gradients)
+            finite = amp.all_finite(gradients)  # on an Ascend 910, whose float16 saturates, it asks the card
         for gradient in gradients:
-            gradient = gradient.astype(mstype.float32) * factor
+            gradient = gradient.astype(mstype.float32) / self.accumulate
             squares = squares + (gradient * gradient).sum()
             prepared += (gradient,)
         if self.accumulate > 1:
@@ -117,7 +125,7 @@ class TrainOneStepCell(nn.Cell):
             for gradient in prepared:
                 clipped += (gradient * shrink,)
             prepared = clipped
-        return prepared, ops.isfinite(squares)
+        return prepared, ops.logical_and(finite, ops.isfinite(squares))
 
     def _cleared(self, gradients):
         """The gradients, with the sums they came from set back to zero."""

@@ -31,10 +31,12 @@ def check(options: SimpleNamespace) -> None:
 
 def _check_model(options: SimpleNamespace) -> None:
     """Rules between the arch, the device and the loss."""
-    on_cpu, paper = options.device_target == "CPU", options.arch == "paper"
-    _require(not on_cpu or options.amp_level in ("auto", "O0"), options, "amp_level",
-             "must be auto or O0 on CPU, which trains in float32 only")
+    paper = options.arch == "paper"
+    _require(options.amp_dtype == "float16" or options.device_target == "Ascend", options, "amp_dtype",
+             f"must be float16 on {options.device_target}, whose convolutions know no bfloat16")
     _require(not paper or options.dcn_sampling == "exact", options, "dcn_sampling", "must be exact for --arch paper")
+    _require(options.dcn_sampling == "exact" or options.dcn_backend != "native", options, "dcn_backend",
+             f"must be auto or gather for --dcn_sampling {options.dcn_sampling}")
     _require(paper or not options.freeze_deconv, options, "freeze_deconv",
              "must be False for --arch gitee, which has no FastDeconv")
     _require(paper or options.contra_lambda == 0 or 1 <= options.neg_num <= options.batch_size, options, "neg_num",

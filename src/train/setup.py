@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
-from mindspore import amp, nn
+from mindspore import nn
 
 from ..aecrnet import VALUE_RANGE, Dehaze
 from ..checkpoint import REFERENCE, load_checkpoint, load_into, network_weights
@@ -21,13 +21,13 @@ from ..fast_deconv import FastDeconv
 from ..loss import ContrastLoss
 from ..ranks.device import Ranks
 from ..vgg import load_vgg19, random_vgg19
+from .amp import loss_scaler, lower_precision
 from .cell import NetWithCRLossCell, TrainOneStepCell
 from .optimizer import Adam, learning_rate_factors
 from .state import TrainState
 from .validation import choose_images
 
 DEMO_FOLDER = Path("output/demo_data")
-AMP_LEVEL = {"CPU": "O0", "GPU": "O2", "Ascend": "O3"}  # of `--amp_level auto`
 
 
 def train_dataset(options: SimpleNamespace, ranks: Ranks) -> TrainDataset:
@@ -73,7 +73,7 @@ def network(options: SimpleNamespace) -> Dehaze:
 
     Raises: InputError or UsageError if the checkpoint cannot be read or is of another arch or sampling.
     """
-    net = Dehaze(options.arch, options.dcn_sampling)
+    net = Dehaze(options.arch, options.dcn_sampling, options.dcn_backend)
     if options.ckpt_path and not options.resume:
         parameters, description = load_checkpoint(options.ckpt_path)
         _require_same_graph(options, description)
@@ -93,9 +93,7 @@ def _require_same_graph(options: SimpleNamespace, description: Dict[str, Any]) -
 
 def train_cell(options: SimpleNamespace, net: Dehaze, ranks: Ranks) -> TrainOneStepCell:
     """Loss, Adam and the step around them."""
-    level = options.amp_level if options.amp_level != "auto" else AMP_LEVEL[options.device_target]
-    if level != "O0":
-        amp.auto_mixed_precision(net, level)
+    lower_precision(net, options)
     loss = NetWithCRLossCell(net, contrast_loss(options), options.contra_lambda, options.neg_num)
     weights = net.trainable_params()
     optimizer = Adam(weights, tuple(options.betas), options.epsilon, options.weight_decay,
@@ -106,7 +104,7 @@ def train_cell(options: SimpleNamespace, net: Dehaze, ranks: Ranks) -> TrainOneS
         for _, layer in net.cells_and_names():
             if isinstance(layer, FastDeconv):
                 layer.average_over_ranks(ranks.size)
-    return TrainOneStepCell(loss, optimizer, options.loss_scale, options.clip_norm, options.accumulate,
+    return TrainOneStepCell(loss, optimizer, loss_scaler(options), options.clip_norm, options.accumulate,
                             options.ema_decay, reducer)
 
 

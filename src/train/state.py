@@ -15,11 +15,12 @@ from ..aecrnet import Dehaze
 from ..checkpoint import describe, load_checkpoint, network_weights, save_checkpoint
 from ..errors import InputError, UsageError, one_line
 from ..ranks.device import Ranks
+from . import amp
 from .cell import TrainOneStepCell
 
 # Options that decide the sequence of updates: another value would not continue the same run.
 FIXED = ("arch", "dcn_sampling", "seed", "batch_size", "accumulate", "patch_size", "data_train",
-         "offset_lr_factor", "block_lr_factor")
+         "offset_lr_factor", "block_lr_factor", "amp_dtype")
 
 
 class TrainState:
@@ -38,15 +39,16 @@ class TrainState:
         self._folder, self._name = Path(options.ckpt_save_path), options.filename
         self.last, self.best = (self._folder / f"{self._name}_{kind}.ckpt" for kind in ("last", "best"))
         self.fixed = {name: getattr(options, name) for name in FIXED}
-        self.fixed.update(ranks=ranks.size, images_per_epoch=images_per_epoch)
+        self.fixed.update(ranks=ranks.size, images_per_epoch=images_per_epoch, amp_level=amp.level(options))
         self.step, self.best_psnr = 0, -1.0
         self.saved_step = 0  # of the last checkpoint
 
     def parameters(self) -> Dict[str, Parameter]:
-        """Weights, running statistics, moments and step of the optimizer, EMA."""
+        """Weights, running statistics, moments and step of the optimizer, EMA, loss scale."""
         optimizer = self.cell.optimizer
         kept = list(self.net.get_parameters()) + list(optimizer.moment1) + list(optimizer.moment2)
-        return {parameter.name: parameter for parameter in kept + [optimizer.step] + list(self.cell.ema)}
+        kept += [optimizer.step] + list(self.cell.ema) + list(self.cell.scale)
+        return {parameter.name: parameter for parameter in kept}
 
     def save_last(self) -> None:
         """Write the whole state, unless that is done. If it fails, say so and keep the file before it.

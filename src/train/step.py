@@ -20,10 +20,11 @@ def optimizer_step(options: SimpleNamespace, cell: TrainOneStepCell, batches: Ti
                    data: TrainDataset, state: TrainState, ranks: Ranks) -> Dict[str, float]:
     """One step from `--accumulate` batches. Returns: the means of loss, L1 and CR over them and over the ranks.
 
-    Raises: InputError if the loss or, without a loss scale to explain it, a gradient is inf or nan, or a rank has no
-        batch.
+    Raises: InputError if the loss or, without a loss scale above 1 to explain it, a gradient is inf or nan, or a rank
+        has no batch.
     """
     means = np.zeros(3)
+    scale = float(cell.scale[0].asnumpy()) if cell.scale else 1.0
     for part in range(options.accumulate):
         hazy, clear = next_batch(batches, state, ranks)
         is_last = part == options.accumulate - 1
@@ -31,12 +32,11 @@ def optimizer_step(options: SimpleNamespace, cell: TrainOneStepCell, batches: Ti
         of_ranks = ranks.gather([float(result) for result in results])  # loss, L1, CR, finite
         means += of_ranks[:, :3].mean(0) / options.accumulate
         finite = of_ranks[:, 3].all()
-        skipped = not finite and options.loss_scale != 1
+        skipped = not finite and scale > 1
         if not np.isfinite(of_ranks).all() or not (finite or skipped):
             raise _not_finite(of_ranks, data, state, state.step * options.accumulate + part)
         if skipped and is_last and state.writes:
-            tqdm.write(f"step {state.step + 1}: gradients overflow at --loss_scale {options.loss_scale:g}, "
-                       f"step skipped")
+            tqdm.write(f"step {state.step + 1}: gradients overflow at loss scale {scale:g}, step skipped")
     return dict(zip(("loss", "l1", "cr"), means.tolist()))
 
 
