@@ -58,7 +58,7 @@ def modulated_deform_conv2d(
 
 
 def _native(x, offset, mask, weight, bias, geometry):
-    """`ops.deformable_conv2d`, whose channels are dx of all taps, dy of all taps, mask. In float32 for the positions."""
+    """`ops.deformable_conv2d`, whose channels are dx of all taps, dy of all taps, mask; float32 for the positions."""
     stride, padding, dilation = geometry
     n, _, h, w = offset.shape
     kernel = weight.shape[2:]
