@@ -61,6 +61,15 @@ def test_a_bad_flag_is_one_line(train_data, small_net, tmp_path, flag):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("device", ["GPU", "Ascend"])
+def test_a_card_that_is_missing_is_one_line_on_stderr(train_data, tmp_path, device):
+    command = [sys.executable, "train.py", *flags(train_data, tmp_path, f"--device_target={device}")]
+    run = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
+    assert run.returncode == 1 and run.stdout == ""
+    assert run.stderr.startswith(f"error: --device_target {device}: MindSpore 2.") and run.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
 def test_an_error_is_one_line_on_stderr(train_data, tmp_path):
     command = [sys.executable, "train.py", *flags(train_data, tmp_path, "--epochs=0")]
     run = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)

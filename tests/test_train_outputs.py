@@ -10,7 +10,7 @@ import pytest
 from src.commands import train
 from src.errors import InputError, UsageError
 from src.train import log
-from training import ROOT, assert_same_checkpoint, flags, metrics
+from training import ENVIRONMENT, ROOT, assert_same_checkpoint, flags, metrics
 
 pytest_plugins = "training_fixtures"
 
@@ -97,6 +97,36 @@ def test_modelarts_elsewhere_is_one_line(train_data, tmp_path, monkeypatch):
     for text, more in cases.items():
         with pytest.raises(UsageError, match=text):
             train.main(cloud(train_data, tmp_path, *more))
+
+
+RANK = """
+import sys, time
+from pathlib import Path
+from types import SimpleNamespace
+from src.train import cloud
+
+class Moxing:
+    def copy_parallel(src_url, dst_url):
+        with open(folder / "log", "a") as log:
+            print("copy", file=log)
+        time.sleep(1)
+        (folder / "data").mkdir()
+
+folder = Path(sys.argv[1])
+sys.modules["moxing"] = SimpleNamespace(file=Moxing)
+cloud.LOCAL_DATA = str(folder / "data")
+options = SimpleNamespace(data_url="obs://data")
+cloud.download(options)
+assert Path(options.dir_data).is_dir()
+"""
+
+
+@pytest.mark.slow
+def test_modelarts_copies_once_for_all_ranks_of_a_host(tmp_path):
+    ranks = [subprocess.Popen([sys.executable, "-c", RANK, str(tmp_path)], cwd=ROOT,
+                              env={**ENVIRONMENT, "RANK_SIZE": "2", "RANK_ID": str(rank)}) for rank in range(2)]
+    assert [rank.wait(120) for rank in ranks] == [0, 0]
+    assert (tmp_path / "log").read_text() == "copy\n"
 
 
 @pytest.fixture

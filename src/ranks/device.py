@@ -1,6 +1,7 @@
 """The device and the ranks of a run."""
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from mindspore import Tensor, ops
 from ..errors import InputError, one_line
 from .signals import STOP_RANK, end_with_parent, is_distributed, started_by_msrun
 
+CARDS = {"Ascend": "ascend", "GPU": "gpu"}  # --device_target -> MindSpore's module that knows of it
 CPU_PATIENCE = 1800  # seconds that a rank waits for the others on CPU, which may compile or validate meanwhile
 
 
@@ -94,10 +96,16 @@ def select_device(device_target: str, device_id: Optional[int] = None) -> None:
 
     Raises: InputError if this MindSpore has no such device, or if the process has already computed on another one.
     """
+    logging.disable(logging.ERROR)  # MindSpore's own account of what it misses, a dozen lines
     try:
+        if device_target in CARDS and not getattr(mindspore.device_context, CARDS[device_target]).is_available():
+            raise InputError(f"--device_target {device_target}: MindSpore {mindspore.__version__} finds none here; its "
+                             f"wheels are for CPU and, with CANN and a driver, for Ascend (docs/ascend.md)")
         mindspore.set_device(device_target, None if is_distributed() else device_id)
     except (RuntimeError, ValueError) as error:
         # MindSpore refuses a choice after the first computation; the device may be the right one all the same
         if mindspore.get_context("device_target") != device_target:
             raise InputError(
                 f"--device_target {device_target}: cannot be used ({one_line(error)[:200]})") from None
+    finally:
+        logging.disable(logging.NOTSET)

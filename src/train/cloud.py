@@ -1,9 +1,17 @@
 """ModelArts: data from and results to its object storage, through moxing, which exists only there."""
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
+
 from ..errors import UsageError
+from ..files import PathLike
+from ..ranks.signals import is_distributed
 
 LOCAL_DATA = "/cache/data"
 
@@ -15,19 +23,34 @@ def download(options: SimpleNamespace) -> None:
     """
     if not options.data_url:
         raise UsageError("--modelArts_mode: needs --data_url, where the data is")
-    _moxing().file.copy_parallel(src_url=options.data_url, dst_url=LOCAL_DATA)
+    _copy_once_a_host(options.data_url, LOCAL_DATA)
     options.dir_data = LOCAL_DATA
 
 
 def download_results(options: SimpleNamespace) -> None:
     """Copy what an earlier run left in `--train_url` to the folder of checkpoints, to resume from."""
-    _moxing().file.copy_parallel(src_url=options.train_url, dst_url=options.ckpt_save_path)
+    _copy_once_a_host(options.train_url, options.ckpt_save_path)
 
 
 def upload(options: SimpleNamespace) -> None:
     """Copy the folder of checkpoints to `--train_url`, if that is given."""
     if options.train_url:
         _moxing().file.copy_parallel(src_url=options.ckpt_save_path, dst_url=options.train_url)
+
+
+def _copy_once_a_host(source: str, target: PathLike) -> None:
+    """Of the ranks that one launcher has started on this host, the first copies and the others wait for it."""
+    moxing, parent = _moxing(), psutil.Process(os.getppid())
+    copy = hashlib.sha256(f"{source} {target} {parent.pid} {parent.create_time()}".encode()).hexdigest()[:16]
+    folder = Path(LOCAL_DATA).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / f".copy.{copy}.lock", "a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed, even by a kill
+        lock.seek(0)
+        if not (is_distributed() and lock.read() == "done"):
+            moxing.file.copy_parallel(src_url=source, dst_url=target)
+            lock.truncate(0)
+            lock.write("done")
 
 
 def _moxing():
