@@ -17,8 +17,8 @@ struct Window {
 };
 
 // The fewest windows of one length that cover `size` and share at least `overlap` pixels with their neighbours. The
-// length is at most `tile`, or exactly `tile` if `is_fixed`. Starts and lengths are multiples of 4. The last window stops at
-// `size`. size and tile must be multiples of 4, overlap < tile, and size >= tile if is_fixed.
+// length is at most `tile`, or exactly `tile` if `is_fixed`. Starts and lengths are multiples of 4. The last
+// window stops at `size`. size and tile must be multiples of 4, overlap < tile, and size >= tile if is_fixed.
 std::vector<Window> Windows(int size, int tile, int overlap, bool is_fixed);
 
 // Weights of the pixels of the windows. They are linear where neighbours overlap, and sum to 1 everywhere.

@@ -1,4 +1,4 @@
-"""Loss of a batch, and one training step: a single forward and backward pass, then Adam."""
+"""The loss of a batch, and a training step: one forward and backward pass, then Adam."""
 from __future__ import annotations
 
 from typing import Optional, Tuple
@@ -12,13 +12,13 @@ from .optimizer import Adam
 
 
 class NetWithCRLossCell(nn.Cell):
-    """L1 + contra_lambda * CR (eq. 4) of a batch, as in the reference's train_wcl.py.
+    """The loss of a batch: L1 + contra_lambda * CR (eq. 4), as in the reference's train_wcl.py.
 
     Args:
         net: the network in training.
-        contrast_loss: None trains with L1 alone.
+        contrast_loss: CR; None: train with L1 alone.
         contra_lambda: weight of CR.
-        neg_num: negatives of form "gitee": the first `neg_num` of the batch in reverse order.
+        neg_num: number of negatives of form "gitee". They are the first images of the reversed batch.
 
     construct(hazy, clear): Tensor[n, 3, h, w] in the arch's range -> scalars loss, L1, CR.
     """
@@ -45,13 +45,13 @@ class TrainOneStepCell(nn.Cell):
     """One optimizer step from one or more batches.
 
     Args:
-        network: gives (loss, L1, CR) of a batch.
+        network: computes (loss, L1, CR) of a batch.
         optimizer: `Adam`.
         scaler: of the loss in the backward pass; its factor is taken off the gradients again. A step whose
             gradients overflow then changes nothing but the factor. None: no factor.
         clip_norm: gradients with a larger global norm are scaled down to it; 0: off.
         accumulate: batches whose mean gradient makes a step.
-        ema_decay: of the running average `ema.*` of the trained weights; 0: none.
+        ema_decay: decay of the running average `ema.*` of the trained weights; 0: no average.
         reducer: averages the gradients over the ranks of a distributed run.
 
     construct(hazy, clear, learning_rate, apply): with `apply` False the batch's gradients are only
@@ -87,7 +87,7 @@ class TrainOneStepCell(nn.Cell):
         finite = ops.isfinite(loss)
         if self.accumulate > 1:
             gradients = self._accumulated(gradients)
-            finite = ops.depend(finite, gradients)  # or the sums are not compiled in where nothing else needs them
+            finite = ops.depend(finite, gradients)  # otherwise the graph may leave out the sums
         if apply:
             gradients, finite = self._prepared(gradients)
             if self.scaler is None:
@@ -128,7 +128,7 @@ class TrainOneStepCell(nn.Cell):
         return prepared, ops.logical_and(finite, ops.isfinite(squares))
 
     def _cleared(self, gradients):
-        """The gradients, with the sums they came from set back to zero."""
+        """Set the sums back to zero. Returns: the gradients."""
         kept = ()
         for i in range(len(gradients)):
             zeros = ops.depend(ops.zeros_like(self.sums[i]), gradients[i])
@@ -138,7 +138,7 @@ class TrainOneStepCell(nn.Cell):
     def _step(self, gradients, learning_rate):
         done = self.optimizer(gradients, learning_rate)
         if self.ema_decay:
-            # in the first steps the average would hold on to the random start
+            # the decay starts small, because the first average would otherwise keep the random start
             count = done + 0.0
             decay = ops.minimum((1.0 + count) / (10.0 + count), ops.full_like(count, self.ema_decay))
             for i in range(len(self.ema)):

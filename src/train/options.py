@@ -1,4 +1,4 @@
-"""What train.py checks before anything slow starts: the values of its options, and that no earlier run is lost."""
+"""The checks of train.py before anything slow starts: option values, and that no earlier run is overwritten."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from ..limits import as_list
 
 
 def check(options: SimpleNamespace) -> None:
-    """Refuse values that `src.limits` lets pass and no run could use.
+    """Refuse values that `src.limits` accepts but no run can use.
 
     Raises: UsageError naming the flag, the rule and the value.
     """
@@ -44,7 +44,7 @@ def _check_model(options: SimpleNamespace) -> None:
 
 
 def refuse_to_overwrite(options: SimpleNamespace) -> None:
-    """One folder holds one run: its checkpoints, metrics.csv and loss.png are neither replaced nor mixed with others'.
+    """Make sure that a folder holds one run. Its checkpoints, metrics.csv and loss.png are never replaced or mixed.
 
     Raises: UsageError if `--ckpt_save_path` holds checkpoints and `--resume` is not set.
     """
