@@ -36,7 +36,7 @@ def page(title: str, facts: Mapping[str, object], entries: Sequence[Entry]) -> I
     gains = [(gain, number) for number, gain in _finite(entries, "psnr_gain")]
     return pages.get_template("page.html").generate(
         title=title, facts=facts, entries=entries, HEADINGS=HEADINGS,
-        style=_file("style.css"), script=_file("script.js"),
+        style=_file("style.css"), slider=_file("slider.js"), script=_file("script.js"),
         means=[mean for mean in (_mean(entries, "psnr", " dB", 2), _mean(entries, "ssim", "", 4)) if mean],
         gains=sorted(gains, reverse=True), chart=Markup(histogram([gain for gain, _ in gains])) if gains else "",
         orders=_orders(entries), columns=list(dict.fromkeys(key for entry in entries for key in entry.scores)),

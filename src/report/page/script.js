@@ -3,54 +3,8 @@
   const gallery = document.getElementById("gallery");
   const cards = [...gallery.children];
   const find = (id) => document.getElementById(id);
+  const place = dividers(gallery);
   const STEP = 24; // cards shown at first and with each "show more": hundreds at once make a phone slow
-
-  // ---- the divider: a slider for pointer and keyboard ----
-  const clamp = (value) => Math.min(100, Math.max(0, value));
-
-  function place(frame, value) {
-    const divider = frame.querySelector("[role=slider]");
-    const left = frame.closest(".card").classList.contains("against-truth") ? "ground truth" : "hazy";
-    const percent = Math.round(clamp(value));
-    frame.style.setProperty("--x", clamp(value).toFixed(2));
-    divider.setAttribute("aria-valuenow", percent);
-    divider.setAttribute("aria-valuetext", percent + " % " + left + ", " + (100 - percent) + " % dehazed");
-  }
-
-  const KEYS = { ArrowLeft: -2, ArrowDown: -2, ArrowRight: 2, ArrowUp: 2, PageDown: -10, PageUp: 10, Home: -100, End: 100 };
-  gallery.addEventListener("keydown", (event) => {
-    const change = KEYS[event.key];
-    if (!change || event.altKey || event.ctrlKey || event.metaKey || !event.target.matches("[role=slider]")) return;
-    event.preventDefault();
-    place(event.target.parentElement, Number(event.target.getAttribute("aria-valuenow")) + change);
-  });
-
-  let drag = null;
-  function follow(event) {
-    const box = drag.frame.getBoundingClientRect();
-    drag.moved = true;
-    place(drag.frame, ((event.clientX - box.left) / box.width) * 100);
-  }
-  gallery.addEventListener("pointerdown", (event) => {
-    const frame = event.target.closest(".frame");
-    if (!frame || event.button !== 0 || !event.isPrimary) return;
-    drag = { frame, id: event.pointerId, x: event.clientX, moved: false };
-    frame.setPointerCapture(event.pointerId);
-    frame.querySelector("[role=slider]").focus({ preventScroll: true });
-    if (event.pointerType === "touch") return; // may become a vertical scroll: wait for a sideways move
-    event.preventDefault();
-    follow(event);
-  });
-  gallery.addEventListener("pointermove", (event) => {
-    if (!drag || event.pointerId !== drag.id) return;
-    if (drag.moved || Math.abs(event.clientX - drag.x) > 3) follow(event);
-  });
-  gallery.addEventListener("pointerup", (event) => {
-    if (!drag || event.pointerId !== drag.id) return;
-    if (!drag.moved) follow(event);
-    drag = null;
-  });
-  gallery.addEventListener("pointercancel", () => { drag = null; });
 
   // ---- buttons on the cards ----
   function compareWithTruth(card, on) {
