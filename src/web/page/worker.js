@@ -1,0 +1,67 @@
+// The network, in a thread of its own so that the page stays alive.
+// Messages to it: {id, picture: {data, width, height}} starts a picture in the place of the one before; {id} only stops.
+// Messages from it: {id, done, total} tiles; {id, data, runtime}; {id, error}. Those with id 0 are about the start.
+import { restoreInTiles } from "./tiles.js";
+
+class Stopped extends Error {}
+
+const address = (path) => new URL(path, import.meta.url).href;
+let model, network; // what model.json says; {runtime, run}
+let current = 0; // id of the picture that is wanted
+let queue = start(); // one picture after the other: a session runs once at a time
+
+onmessage = ({ data }) => {
+  current = data.id;
+  queue = queue.then(() => dehaze(data));
+};
+
+async function start() {
+  try {
+    model = await (await fetch(address("model.json"), { cache: "no-cache" })).json();
+    const adapter = navigator.gpu && (await navigator.gpu.requestAdapter());
+    network = adapter ? await open("webgpu").catch(() => open("wasm")) : await open("wasm");
+    postMessage({ id: 0, runtime: network.runtime });
+  } catch (error) {
+    postMessage({ id: 0, error: error.message });
+  }
+}
+
+/** The network on "webgpu" or "wasm". */
+async function open(runtime) {
+  const { env, InferenceSession, Tensor } = await import(address(`onnxruntime/ort.${runtime}.min.mjs`));
+  env.wasm.wasmPaths = address("onnxruntime/");
+  env.logLevel = "error"; // it warns of each operator that is not on the GPU
+  const session = await InferenceSession.create(address(`model.onnx?${model.sha256}`), { executionProviders: [runtime] });
+  return {
+    runtime,
+    async run(values, h, w) {
+      const results = await session.run({ [session.inputNames[0]]: new Tensor("float32", values, [1, 3, h, w]) });
+      return results[session.outputNames[0]].data;
+    },
+  };
+}
+
+async function dehaze({ id, picture }) {
+  if (!picture || !network || id !== current) return;
+  try {
+    const data = await restoreInTiles(picture, model, restore, async (done, total) => {
+      await new Promise((resolve) => setTimeout(resolve)); // lets messages in
+      if (id !== current) throw new Stopped();
+      postMessage({ id, done, total });
+    });
+    postMessage({ id, data, runtime: network.runtime }, [data.buffer]);
+  } catch (error) {
+    if (!(error instanceof Stopped)) postMessage({ id, error: error.message });
+  }
+}
+
+async function restore(...tile) {
+  if (network.runtime === "webgpu") {
+    try {
+      return await network.run(...tile);
+    } catch {
+      network = await open("wasm"); // the GPU's memory was too small, or its driver restarted
+    }
+  }
+  return network.run(...tile);
+}

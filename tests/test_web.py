@@ -1,0 +1,383 @@
+"""The web page in a real browser, on WebAssembly: its results, keys, phone width, errors, and that nothing leaves it.
+
+Skipped without Debian's Chromium and its driver.
+"""
+import shutil
+import threading
+import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from browser import chromium, show
+from src.data.images import from_network, read_image, to_network, write_image
+from src.errors import InputError
+from src.infer.tiles import restore_in_tiles
+from src.inference import OVERLAP
+from src.web import folder as web
+
+pytestmark = pytest.mark.slow
+
+WHITE = 1.0  # as the shipped network's
+
+
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory):
+    """onnxruntime-web as `write_web` fetches it, once for all folders."""
+    folder = tmp_path_factory.mktemp("runtime")
+    web._fetch_runtime(tmp_path_factory.mktemp("scratch"), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stand_in(runtime, tmp_path_factory):
+    """Writes the page with a network of two operators; returns the folder."""
+    def write(name):
+        folder = tmp_path_factory.mktemp(name)
+        model = folder / "stand_in.onnx"
+        write_stand_in(model)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(web, "_fetch_runtime", lambda scratch, target: shutil.copytree(
+                runtime, target, dirs_exist_ok=True))
+            web.write_web(model, WHITE, folder)
+        return folder
+    return write
+
+
+def write_stand_in(path):
+    """1.5 x + 0.1 (x one pixel to the right) - 0.5 mean(x): as the network's, its result depends on the whole tile."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    kernel = np.zeros((3, 3, 3, 3), np.float32)
+    kernel[range(3), range(3), 1, 1], kernel[range(3), range(3), 1, 2] = 1.5, 0.1
+    nodes = [helper.make_node("Conv", ["x", "kernel"], ["sharp"], pads=[1] * 4),
+             helper.make_node("GlobalAveragePool", ["x"], ["mean"]),
+             helper.make_node("Mul", ["mean", "half"], ["shift"]),
+             helper.make_node("Sub", ["sharp", "shift"], ["restored"])]
+    shape = [1, 3, "height", "width"]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "restored")]
+    weights = [numpy_helper.from_array(kernel, "kernel"), numpy_helper.from_array(np.float32(0.5), "half")]
+    graph = helper.make_graph(nodes, "stand_in", ends[:1], ends[1:], weights)
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9), path)
+
+
+def restore(image):
+    """The same in numpy, as `restore_in_tiles` calls it."""
+    x = to_network(image[None], WHITE)
+    right = np.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1)))[..., 1:]
+    return from_network(1.5 * x + 0.1 * right - 0.5 * x.mean((2, 3), keepdims=True), WHITE)[0]
+
+
+class Handler(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+    def send_response(self, code, message=None):
+        self.server.seen.append((self.command, self.path.split("?")[0], int(code)))
+        super().send_response(code, message)
+
+
+class Server(ThreadingHTTPServer):
+    """A static web server; `seen`: method, path and status of each request."""
+
+    def __init__(self, folder):
+        super().__init__(("127.0.0.1", 0), partial(Handler, directory=folder))
+        self.seen = []
+        self.address = f"http://127.0.0.1:{self.server_port}/"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.shutdown()
+        self.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    downloads = tmp_path_factory.mktemp("downloads")
+    driver = chromium(tmp_path_factory.mktemp("profile"))
+    driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)})
+    driver.downloads = downloads
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def server(stand_in):
+    server = Server(stand_in("open"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def page(browser, server):
+    """The page freshly opened at desktop size; afterwards the console must be empty."""
+    open_page(browser, server)
+    yield browser
+    assert console(browser) == []
+
+
+def open_page(browser, server):
+    show(browser, 1280, 900)
+    browser.get(server.address)
+    until(lambda: "WebAssembly" in text(browser, "runtime"))
+
+
+def console(browser):
+    """What was written there, without Chromium's own note that the machine has no GPU."""
+    return [entry for entry in browser.get_log("browser") if "No available adapters" not in entry["message"]]
+
+
+def until(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "not within the time"
+        time.sleep(0.05)
+
+
+def text(page, name):
+    return page.execute_script("return document.getElementById(arguments[0]).textContent", name)
+
+
+def visible(page, name):
+    return page.find_element("id", name).is_displayed()
+
+
+def choose(page, path):
+    page.find_element("id", "file").send_keys(str(path))
+
+
+def dehazed(page, path):
+    """The photo through the page, as it lies on the disk after the download."""
+    choose(page, path)
+    until(lambda: visible(page, "result"))
+    return downloaded(page, f"{path.stem}_dehazed.png", lambda: page.find_element("id", "download").click())
+
+
+def downloaded(page, name, press):
+    target = page.downloads / name
+    target.unlink(missing_ok=True)
+    press()
+    until(target.exists)
+    return read_image(target)
+
+
+def photo(folder, height, width, name="photo.png"):
+    """Smooth colours with some noise."""
+    rng = np.random.default_rng(height)
+    y, x = np.mgrid[:height, :width, :1][:2] / max(height, width)
+    image = 120 + 80 * np.sin(np.array([5, 3, 4]) * x + np.array([2, 4, 3]) * y) + rng.normal(0, 8, (height, width, 3))
+    write_image(folder / name, np.clip(image, 0, 255).astype(np.uint8))
+    return folder / name
+
+
+def large(folder):
+    """A photo of many tiles, so that there is time to do something meanwhile."""
+    write_image(folder / "large.png", np.full((3000, 4000, 3), 90, np.uint8))
+    return folder / "large.png"
+
+
+@pytest.mark.parametrize("height, width", [(40, 61), (402, 530)])
+def test_result_is_that_of_infer_py_whole_or_in_tiles(page, tmp_path, height, width):
+    path = photo(tmp_path, height, width)
+    expected = restore_in_tiles(read_image(path), restore, web.TILE, OVERLAP)
+    difference = dehazed(page, path).astype(int) - expected
+    assert np.abs(difference).max() <= 1
+    assert np.mean(difference != 0) < 0.05  # where a value lies at one half
+
+
+def test_photos_one_after_the_other_and_upright_by_exif(page, tmp_path):
+    from PIL import Image
+
+    first, second = photo(tmp_path, 48, 64, "first.png"), tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown a quarter turned
+    Image.fromarray(read_image(photo(tmp_path, 60, 100))).save(second, exif=exif, quality=95)
+    assert dehazed(page, first).shape == (48, 64, 3)
+    expected = restore_in_tiles(read_image(second), restore, web.TILE, OVERLAP)
+    found = dehazed(page, second)
+    assert found.shape == (100, 60, 3)
+    assert np.abs(found.astype(int) - expected).max() <= 8  # two JPEG decoders
+    assert text(page, "facts").startswith("60×100 px")
+
+
+def test_alpha_is_kept(page, tmp_path):
+    from PIL import Image
+
+    rgb = read_image(photo(tmp_path, 40, 40))
+    alpha = np.where(np.arange(40) < 20, 255, 0).astype(np.uint8) * np.ones((40, 1), np.uint8)
+    Image.fromarray(np.dstack([rgb, alpha])).save(tmp_path / "clear.png")
+    dehazed(page, tmp_path / "clear.png")
+    with Image.open(page.downloads / "clear_dehazed.png") as result:
+        assert (np.asarray(result)[..., 3] == alpha).all()
+
+
+def test_nothing_leaves_the_page(browser, stand_in, tmp_path):
+    """Only its own files are asked for, it works with the server gone, and the browser refuses all other addresses."""
+    server, elsewhere = Server(stand_in("alone")), Server(tmp_path)
+    try:
+        open_page(browser, server)
+        refused = browser.execute_async_script("""
+            const [address, done] = arguments;
+            const ask = `fetch("${address}", {mode: "no-cors"}).then(() => "sent", () => "refused")`;
+            const source = `${ask}.then((answer) => postMessage(answer));`;
+            const worker = new Worker(URL.createObjectURL(new Blob([source], {type: "text/javascript"})));
+            worker.onmessage = ({data}) => fetch(address, {mode: "no-cors"})
+                .then(() => done([data, "sent"]), () => done([data, "refused"]));
+            """, elsewhere.address)
+        assert refused == ["refused", "refused"]  # by a thread started as the network's is, and by the page
+        assert elsewhere.seen == []
+    finally:
+        elsewhere.stop()
+        server.stop()
+    assert {method for method, _, _ in server.seen} == {"GET"}
+    assert {status for _, _, status in server.seen} == {200}
+    assert not any("webgpu" in path for _, path, _ in server.seen)  # 27 MB that this browser has no use for
+    path = photo(tmp_path, 40, 61)
+    expected = restore_in_tiles(read_image(path), restore, web.TILE, OVERLAP)
+    assert np.abs(dehazed(browser, path).astype(int) - expected).max() <= 1
+    refusals = [entry["message"] for entry in console(browser)]
+    assert refusals and all("Content Security Policy" in refusal for refusal in refusals)
+
+
+def test_dropped_photo_takes_the_place_of_the_one_before(page, tmp_path):
+    choose(page, large(tmp_path))
+    until(lambda: "left" in text(page, "left"))
+    assert 0 < page.execute_script("return document.getElementById('bar').position") < 1
+    page.execute_script("""
+        const canvas = Object.assign(document.createElement("canvas"), {width: 60, height: 40});
+        canvas.getContext("2d").fillRect(0, 0, 60, 40);
+        canvas.toBlob((blob) => {
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([blob], "dropped.png"));
+            document.body.dispatchEvent(new DragEvent("drop", {dataTransfer, bubbles: true, cancelable: true}));
+        });""")
+    until(lambda: visible(page, "result"))
+    assert (text(page, "name"), text(page, "status")) == ("dropped.png", "dropped.png is dehazed.")
+
+
+def test_stop_ends_the_work_and_the_next_photo_works(page, tmp_path):
+    choose(page, large(tmp_path))
+    until(lambda: "left" in text(page, "left"))
+    page.find_element("id", "stop").click()
+    assert (text(page, "status"), visible(page, "work")) == ("Stopped.", False)
+    assert dehazed(page, photo(tmp_path, 48, 64)).shape == (48, 64, 3)
+    assert text(page, "name") == "photo.png"
+
+
+def test_everything_by_keyboard(page, tmp_path):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    def press(*keys):
+        ActionChains(page).send_keys(*keys).perform()
+
+    def focused():
+        return page.execute_script("return document.activeElement.id || document.activeElement.role")
+
+    press(Keys.TAB)
+    assert focused() == "file"  # where Enter opens the browser's own dialogue
+    choose(page, photo(tmp_path, 48, 64))
+    until(lambda: visible(page, "result"))
+    press(Keys.TAB)
+    assert focused() == "slider"
+    press(Keys.ARROW_RIGHT, Keys.PAGE_UP)
+    slider = page.find_element("css selector", "[role=slider]")
+    assert slider.get_attribute("aria-valuetext") == "62 % hazy, 38 % dehazed"
+    press(Keys.TAB)
+    assert focused() == "download"
+    assert downloaded(page, "photo_dehazed.png", lambda: press(Keys.ENTER)).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("width", [320, 400])
+def test_narrow_screens_never_scroll_sideways(page, tmp_path, width):
+    show(page, width, 850, mobile=True)
+
+    def measure():
+        assert page.execute_script("return [document.documentElement.scrollWidth, innerWidth]") == [width, width]
+
+    measure()
+    choose(page, large(tmp_path))
+    until(lambda: "left" in text(page, "left"))
+    measure()
+    page.find_element("id", "stop").click()
+    dehazed(page, photo(tmp_path, 80, 200, "a_photo_with_a_name_that_is_much_too_long_for_a_telephone.png"))
+    measure()
+    assert page.execute_script("return document.querySelector('.frame').offsetWidth") > 0.8 * width
+
+
+@pytest.mark.parametrize("name, problem", [
+    ("notes.txt", "notes.txt: this browser cannot read it as a picture."),
+    ("cut.png", "cut.png: this browser cannot read it as a picture."),
+    ("tiny.png", "tiny.png: 30×15 px is too small, each side must have at least 16."),
+])
+def test_file_that_cannot_be_used_is_named_in_one_line(page, tmp_path, name, problem):
+    if name == "notes.txt":
+        (tmp_path / name).write_text("no picture")
+    elif name == "cut.png":
+        (tmp_path / name).write_bytes(photo(tmp_path, 40, 40).read_bytes()[:30])
+    else:
+        photo(tmp_path, 15, 30, name)
+    choose(page, tmp_path / name)
+    until(lambda: visible(page, "problem"))
+    assert text(page, "problem") == problem
+    assert not visible(page, "work") and not visible(page, "result")
+    assert dehazed(page, photo(tmp_path, 48, 64)).shape == (48, 64, 3)
+    assert not visible(page, "problem")
+
+
+def test_missing_network_is_said(browser, stand_in):
+    folder = stand_in("incomplete")
+    (folder / "model.onnx").unlink()
+    server = Server(folder)
+    try:
+        browser.get(server.address)
+        until(lambda: visible(browser, "problem"))
+        assert text(browser, "problem").startswith("The network cannot be loaded: ")
+    finally:
+        server.stop()
+        browser.get_log("browser")
+
+
+def test_page_opened_as_a_file_says_that_it_needs_a_server(browser, stand_in):
+    browser.get((stand_in("file") / "index.html").as_uri())
+    assert "python -m http.server" in text(browser, "status")
+    browser.get_log("browser")
+
+
+def test_dark_scheme_is_followed(page):
+    show(page, 1280, 900, dark=True)
+    assert page.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(14, 20, 25)"
+
+
+def fake_npm(folder, code):
+    """An npm that does what the shell code says."""
+    folder.mkdir()
+    (folder / "npm").write_text(f"#!/bin/sh\n{code}\n")
+    (folder / "npm").chmod(0o755)
+    return str(folder)
+
+
+@pytest.mark.parametrize("code, message", [
+    ("echo 'npm error network no route' >&2; exit 1", "npm cannot fetch onnxruntime-web@1.30.0 (npm error network "),
+    ('echo other > "$5/onnxruntime-web-1.30.0.tgz"', "from npm is not the file that was tested"),
+])
+def test_runtime_that_npm_does_not_deliver_is_an_error(tmp_path, monkeypatch, code, message):
+    monkeypatch.setenv("PATH", fake_npm(tmp_path / "bin", code), prepend=":")
+    with pytest.raises(InputError) as failed:
+        web.write_web(tmp_path / "never_read.onnx", WHITE, tmp_path / "page")
+    assert message in str(failed.value)
+    assert list((tmp_path / "page").rglob("*.*")) == []
+
+
+def test_missing_npm_is_an_error_that_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(web.shutil, "which", lambda name, path=None: None)
+    with pytest.raises(InputError, match="npm is needed to fetch onnxruntime-web; install Node.js"):
+        web.write_web(tmp_path / "never_read.onnx", WHITE, tmp_path / "page")
+
+
+def test_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "page").write_text("a file")
+    with pytest.raises(InputError, match="--web .*page.*cannot write there"):
+        web.write_web(tmp_path / "never_read.onnx", WHITE, tmp_path / "page")
