@@ -1,7 +1,7 @@
-"""Modulated deformable convolution (DCN_v2), from gathers and matrix products or from MindSpore's own operator.
+"""Modulated deformable convolution (DCN_v2), from gathers and matrix products or by MindSpore's own operator.
 
-`ops.deformable_conv2d` ("native") is made for Ascend and GPU. On CPU it is slower, it cannot be exported with a dynamic
-size, and MindSpore Lite does not know it; the operators of "gather" exist on every backend.
+`ops.deformable_conv2d` ("native") is made for Ascend and GPU. It is slower on CPU, cannot be exported with a dynamic
+size, and is unknown to MindSpore Lite. The operators of "gather" exist on every backend.
 """
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .dcn_gitee import gitee_neighbours, mix_rows, tap_positions
 from .layers import zero_pad
 
 BACKENDS = ("auto", "gather", "native")
-IntOrPair = Union[int, Tuple[int, int]]  # of both axes, or (vertical, horizontal)
+IntOrPair = Union[int, Tuple[int, int]]  # one number for both axes, or (vertical, horizontal)
 
-# One gather reads at most this much: enough work to hide the call, little enough to bound the memory.
+# The bytes that one gather reads: enough to hide the cost of the call, and few enough to bound the memory.
 CHUNK_BYTES = 64 * 2**20
 
 
@@ -73,7 +73,7 @@ def _native(x, offset, mask, weight, bias, geometry):
 
 
 def _of_device(backend, sampling):
-    """The backend that "auto" means: "native" where the device is a card and the sampling exact."""
+    """The backend that "auto" means: "native" if the device is a card and the sampling is exact."""
     if backend not in BACKENDS:
         raise ValueError(f"dcn_backend must be one of {', '.join(BACKENDS)}, not {backend}")
     if backend == "native" and sampling != "exact":
@@ -93,8 +93,8 @@ class DeformConv2d(nn.Cell):
 
     construct(x): Tensor[n, in_channels, h, w] -> Tensor[n, out_channels, h_out, w_out].
 
-    The offsets start at zero (the reference's do not), so training starts from a plain convolution.
-    With "exact" `p_conv` gives (dy, dx) for each tap in turn, with "gitee" all dy before all dx.
+    The offsets start at zero, unlike the reference's, so training starts from a plain convolution. With "exact",
+    `p_conv` gives (dy, dx) for each tap in turn. With "gitee", it gives all dy before all dx.
 
     Raises: ValueError for another `sampling` or `backend`, or for "gitee" with an even kernel or a stride.
     """
@@ -125,9 +125,9 @@ class DeformConv2d(nn.Cell):
 
 
 class DCN(nn.Cell):
-    """The authors' DCN_v2 layer: one convolution gives offsets and mask, weight and bias of its own.
+    """The authors' DCN_v2 layer. One convolution gives both offsets and mask.
 
-    Its 27 channels (3x3 kernel) are (dy, dx) for each tap in turn, then the nine masks before the sigmoid.
+    For a 3x3 kernel, its 27 channels are (dy, dx) for each tap in turn, and then the nine masks before the sigmoid.
     `backend` as in `DeformConv2d`.
 
     construct(x): Tensor[n, in_channels, h, w] -> Tensor[n, out_channels, h, w].
@@ -155,9 +155,9 @@ def exact_corners(
     x_shape: Tuple[int, ...], offset: Tensor, mask: Optional[Tensor], kernel: Tuple[int, int], stride: Tuple[int, int],
     padding: Tuple[int, int], dilation: Tuple[int, int],
 ) -> Tuple[Tensor, Tensor]:
-    """Rows of the flattened image, and their bilinear weights times the mask, for the four pixels around every sample.
+    """The four pixels around every sample: rows in the flattened image, and bilinear weights times the mask.
 
-    Offset and mask as in `modulated_deform_conv2d`.
+    Offset and mask are those of `modulated_deform_conv2d`.
 
     Returns: int32 and float32 Tensor[n, h_out, w_out, taps, 4], corners in the order
         top left, top right, bottom left, bottom right.
@@ -175,7 +175,7 @@ def exact_corners(
 
 
 def _neighbours(position, size):
-    """The two pixels around each position on one axis, and their linear weights: 0 where outside."""
+    """The two pixels around each position on one axis, and their linear weights. Pixels outside have weight 0."""
     low = ops.floor(position)
     fraction = position - low
     pixels, weights = (), ()
@@ -187,9 +187,9 @@ def _neighbours(position, size):
 
 
 def _combine(rows, columns, weight_y, weight_x, image_size, width):
-    """Two pixels on each axis -> four corners: index into all images' pixels, and weight.
+    """Combine the two pixels on each axis to four corners: index into the pixels of all images, and weight.
 
-    Corner by corner: products that broadcast cost memory, see `src.layers.spread`.
+    The loop avoids broadcasting products, which cost memory, see `src.layers.spread`.
     """
     shape = rows[0].shape
     first_pixel = _repeat(np.arange(shape[0]).reshape(-1, 1, 1, 1) * image_size, shape, mstype.int32)
@@ -208,7 +208,7 @@ def _repeat(values, shape, dtype=mstype.float32):
 
 
 def _masked(weights, mask):
-    """Both weights of one axis times the mask Tensor[n, taps, h, w], or as they are for None."""
+    """Both weights of one axis times the mask, Tensor[n, taps, h, w]. None leaves the weights as they are."""
     if mask is None:
         return weights
     mask = mask.astype(mstype.float32).transpose(0, 2, 3, 1)
@@ -217,9 +217,9 @@ def _masked(weights, mask):
 
 def contract(x: Tensor, index: Tensor, corner_weights: Tensor, weight: Tensor, bias: Optional[Tensor],
              out_size: Tuple[int, int]) -> Tensor:
-    """Sum the weighted pixels of every tap and multiply by the kernel, a bounded chunk of outputs at a time.
+    """Sum the weighted pixels of every tap and multiply by the kernel, in chunks of bounded size.
 
-    Index and weights as from `exact_corners`. Returns: Tensor[n, c_out, *out_size].
+    Index and weights come from `exact_corners`. Returns: Tensor[n, c_out, *out_size].
     """
     n, channels = x.shape[:2]
     taps = weight.shape[2] * weight.shape[3]
@@ -227,13 +227,13 @@ def contract(x: Tensor, index: Tensor, corner_weights: Tensor, weight: Tensor, b
     kernel = weight.astype(x.dtype).transpose(0, 2, 3, 1).reshape(weight.shape[0], taps * channels)
     corner_weights = corner_weights.astype(x.dtype)
     chunk = max(1, CHUNK_BYTES // (taps * 4 * channels * 4))
-    # split once: slicing a large tensor chunk by chunk costs PyNative a copy of all of it each time
+    # one split, because each slice of a large tensor copies the whole tensor in PyNative mode
     parts = zip(ops.split(index.reshape(-1, taps * 4), chunk), ops.split(corner_weights.reshape(-1, taps * 4), chunk))
     multiply = ops.MatMul(transpose_b=True)
     chunks = []
     for rows, factors in parts:
         rows = rows.reshape(-1)
-        if chunks:  # without this the runtime gathers all chunks at once
+        if chunks:  # otherwise the runtime gathers all chunks at once
             rows = ops.depend(rows, chunks[-1])
         corners = ops.gather(pixels, rows, 0).reshape(-1, 4, channels)
         samples = ops.bmm(factors.reshape(-1, 1, 4), corners)

@@ -47,15 +47,15 @@ class TrainOneStepCell(nn.Cell):
     Args:
         network: computes (loss, L1, CR) of a batch.
         optimizer: `Adam`.
-        scaler: of the loss in the backward pass; its factor is taken off the gradients again. A step whose
-            gradients overflow then changes nothing but the factor. None: no factor.
-        clip_norm: gradients with a larger global norm are scaled down to it; 0: off.
-        accumulate: batches whose mean gradient makes a step.
+        scaler: multiplies the loss in the backward pass by a factor, and divides the gradients by it. A step whose
+            gradients overflow changes only the factor. None: no factor.
+        clip_norm: largest global norm of the gradients, which are scaled down to it; 0: off.
+        accumulate: number of batches of a step, which uses their mean gradient.
         ema_decay: decay of the running average `ema.*` of the trained weights; 0: no average.
         reducer: averages the gradients over the ranks of a distributed run.
 
-    construct(hazy, clear, learning_rate, apply): with `apply` False the batch's gradients are only
-        added up. Returns (loss, L1, CR, finite); finite tells whether the gradients were.
+    construct(hazy, clear, learning_rate, apply): `apply` False only adds up the gradients of the batch. Returns (loss,
+        L1, CR, finite); finite tells whether the gradients are finite.
     """
 
     def __init__(self, network: NetWithCRLossCell, optimizer: Adam, scaler: Optional[amp.DynamicLossScaler] = None,

@@ -1,4 +1,4 @@
-"""ModelArts: data from and results to its object storage, through moxing, which exists only there."""
+"""ModelArts: copies data from its object storage and results to it. The package moxing exists only there."""
 from __future__ import annotations
 
 import fcntl
@@ -17,7 +17,7 @@ LOCAL_DATA = "/cache/data"
 
 
 def download(options: SimpleNamespace) -> None:
-    """Copy `--data_url` to the local disk and work from there.
+    """Copy `--data_url` to the local disk, and use the copy as `--dir_data`.
 
     Raises: UsageError if moxing is missing (this is no ModelArts machine) or no `--data_url` is given.
     """
@@ -28,18 +28,18 @@ def download(options: SimpleNamespace) -> None:
 
 
 def download_results(options: SimpleNamespace) -> None:
-    """Copy what an earlier run left in `--train_url` to the folder of checkpoints, to resume from."""
+    """Copy the results of an earlier run from `--train_url` to the folder of checkpoints, for `--resume`."""
     _copy_once_a_host(options.train_url, options.ckpt_save_path)
 
 
 def upload(options: SimpleNamespace) -> None:
-    """Copy the folder of checkpoints to `--train_url`, if that is given."""
+    """Copy the folder of checkpoints to `--train_url`, if it is given."""
     if options.train_url:
         _moxing().file.copy_parallel(src_url=options.ckpt_save_path, dst_url=options.train_url)
 
 
 def _copy_once_a_host(source: str, target: PathLike) -> None:
-    """Of the ranks that one launcher has started on this host, the first copies and the others wait for it."""
+    """The first of the ranks that one launcher started on this host copies. The others wait for it."""
     moxing, parent = _moxing(), psutil.Process(os.getppid())
     copy = hashlib.sha256(f"{source} {target} {parent.pid} {parent.create_time()}".encode()).hexdigest()[:16]
     folder = Path(LOCAL_DATA).parent
