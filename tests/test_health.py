@@ -23,13 +23,13 @@ HEALTHY = Health(gain=1.2, offset=0.5, silent=0.05, side=60.0)
 
 
 def network(arch, broken=False):
-    """Random weights; a broken network's features grow with every pass, its offsets leave the map and half of what
-    `Health.silent` counts is dead."""
+    """A network with random weights. In a broken network, the features grow with every pass, the offsets leave the map,
+    and half of the channels that `Health.silent` counts are dead."""
     mindspore.set_seed(1)
     np.random.seed(1)
     net = Dehaze(arch).set_train(False)
     encoder = (net.down1[1], net.down2[0], net.down3[0]) if arch == "paper" else ()
-    for layer in encoder:  # as they are drawn, a fifth of the channels does not fire on a single small image
+    for layer in encoder:  # with random weights, a fifth of the channels does not fire on a single small image
         change(layer.bias, lambda bias: bias + 1)
     if broken:
         change(net.block.conv2.weight, lambda weight: weight * 30)
@@ -106,7 +106,7 @@ def test_the_middle_of_a_photo_has_sides_the_network_takes():
 
 @pytest.mark.slow
 def test_metrics_hold_the_trunk_and_training_warns_once(tmp_path, capfd):
-    """On the validation photos and, every log_every steps, on a crop of the training set."""
+    """The trunk is measured on the validation photos, and every log_every steps on a crop of the training set."""
     data = write_pairs(tmp_path / "data", 4)
     net = network("paper", broken=True)
     save_checkpoint(tmp_path / "start.ckpt", net.parameters_dict(), describe(net, step=0))

@@ -1,13 +1,13 @@
 """The network as an ONNX graph, built from its parameters.
 
-Its operators are those that the runtimes share, onnxruntime-web too; those that its WebGPU lacks (Min and Max of
-integers) it runs in WebAssembly, on few values.
+It uses only operators that all runtimes have, including onnxruntime-web. WebGPU lacks Min and Max of integers, which
+onnxruntime-web computes in WebAssembly, on few values.
 """
 from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-import mindspore  # noqa: F401  before onnx: it chooses the protobuf implementation that its message classes need
+import mindspore  # noqa: F401  before onnx, because it selects the protobuf implementation
 import numpy as np
 from onnx import GraphProto, TensorProto, helper, numpy_helper
 
@@ -21,10 +21,11 @@ Value = Union[str, np.ndarray, np.generic]  # the name of a value in the graph, 
 
 
 class Graph:
-    """Nodes and constants so far. Called with an operator and its inputs it adds a node and names its outputs.
+    """The nodes and constants of a growing graph. A call with an operator and its inputs adds a node.
 
-    Attributes: weights, parameters of the network by name; dtype, what floating constants are stored as and what is
-        computed in.
+    The call returns the names of the outputs.
+
+    Attributes: weights, the parameters of the network by name; dtype, the type of constants and computations.
     """
 
     def __init__(self, weights: Mapping[str, np.ndarray], dtype: np.dtype):
@@ -42,7 +43,7 @@ class Graph:
         return self("Cast", x, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def conv(self, x: str, name: str, padding: int = 0, stride: int = 1) -> str:
-        """The convolution of the parameters NAME.weight and, where there is one, NAME.bias."""
+        """The convolution with the parameters NAME.weight and, if it exists, NAME.bias."""
         parameters = [self.weights[key] for key in (f"{name}.weight", f"{name}.bias") if key in self.weights]
         return self("Conv", x, *parameters, pads=[padding] * 4, strides=[stride] * 2)
 
@@ -52,11 +53,11 @@ class Graph:
                     pads=[1] * 4, output_padding=[output_padding] * 2)
 
     def pad(self, x: str, before: int, after: int, mode: str) -> str:
-        """Rows and columns before and after those of [n, c, h, w]."""
+        """Add rows and columns before and after those of [n, c, h, w]."""
         return self("Pad", x, np.array([0, 0, before, before, 0, 0, after, after]), mode=mode)
 
     def _constant(self, value: np.ndarray) -> str:
-        """The name of the constant. Equal ones, as the shared block's, stand in the file once."""
+        """The name of a constant. The file holds equal constants once, such as those of the shared block."""
         value = np.asarray(value, self.dtype if value.dtype.kind == "f" else value.dtype, order="C")
         key = value.dtype.str, value.shape, value.tobytes()
         if key not in self.constants:
@@ -66,7 +67,7 @@ class Graph:
 
 def build_graph(weights: Mapping[str, np.ndarray], arch: str, dcn_sampling: str, size: Size, dcn: str = "gather",
                 dtype: Any = np.float32) -> GraphProto:
-    """The graph from hazy to restored image, both float32[1, 3, h, w] in 0..1 for either arch, the second clipped.
+    """The graph from hazy to restored image, float32[1, 3, h, w] in 0..1 for both archs. The result is clipped.
 
     Args:
         weights: parameters of a `src.aecrnet.Dehaze` of this arch and dcn_sampling by name, float32.

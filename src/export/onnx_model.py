@@ -1,4 +1,4 @@
-"""An exported ONNX model: its file, what it says of itself, and whether it computes what the checkpoint computes."""
+"""An exported ONNX model: its file, its metadata, and the comparison with the checkpoint."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -13,19 +13,19 @@ from ..files import atomic_write
 from ..onnx_runner import FORMAT, OnnxRunner
 from .onnx_graph import Size, build_graph
 
-# after mindspore, which chooses the protobuf implementation that its own message classes need
+# after mindspore, because mindspore selects the protobuf implementation that its message classes need
 import onnx  # isort: skip
 
-OPSET = 19  # the first with DeformConv
-IR_VERSION = 9  # of that opset, for runtimes of its time
-CHECKED_SIZES = ((64, 48), (48, 80), (100, 76))  # where height and width are open
-TOLERANCE = 1e-4  # of the value range, between the checkpoint and what was exported
+OPSET = 19  # the first opset with DeformConv
+IR_VERSION = 9  # the version of that opset, for runtimes of its time
+CHECKED_SIZES = ((64, 48), (48, 80), (100, 76))  # sizes of the comparison if height and width are open
+TOLERANCE = 1e-4  # largest difference between checkpoint and exported model, as a fraction of the value range
 TOLERANCE_HALF = 2e-2
 
 
 def onnx_model(net: Dehaze, checkpoint_sha256: str, size: Size = None, dcn: str = "gather", half: bool = False
                ) -> bytes:
-    """`net` in evaluation as the content of an ONNX file, checked by `onnx`; see `build_graph`.
+    """`net` in evaluation as the content of an ONNX file, see `build_graph`. `onnx` checks it.
 
     Raises: InputError for "native" with the reference's sampling.
     """
@@ -45,9 +45,9 @@ def onnx_model(net: Dehaze, checkpoint_sha256: str, size: Size = None, dcn: str 
 
 
 def write_onnx(net: Dehaze, path: Path, model: bytes, half: bool) -> List[str]:
-    """Write `model`, read it again and compare it with `net` in onnxruntime; only then it takes the name `path`.
+    """Write `model`, read it again and compare it with `net` in onnxruntime. Then rename it to `path`.
 
-    Returns: what was found, a line for each size.
+    Returns: a line with the difference for each size.
     Raises: InputError above the tolerance, or if the file cannot be written.
     """
     try:
@@ -59,7 +59,7 @@ def write_onnx(net: Dehaze, path: Path, model: bytes, half: bool) -> List[str]:
 
 
 def compare(net: Dehaze, runner: OnnxRunner, tolerance: float) -> List[str]:
-    """The largest difference for seeded images, of the model's size or of three where it is open."""
+    """The largest differences for seeded images of the model's size, or of three sizes if it is open."""
     lines = []
     for size in [runner.size] if runner.size else CHECKED_SIZES:
         x = np.random.default_rng(0).random((1, 3) + size, np.float32)
