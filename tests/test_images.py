@@ -1,4 +1,4 @@
-"""Photos of every kind come in as RGB and go out as they were; broken ones are named."""
+"""Photos of every kind are read as RGB and written in their own kind. Broken photos are named."""
 import io
 import threading
 
@@ -117,7 +117,7 @@ def test_missing_file_is_named(tmp_path):
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.parametrize("suffix", ("png", "jpg", "tif", "bmp", "webp"))
 def test_truncated_and_damaged_files_are_named(tmp_path, suffix):
-    """Wherever the file ends or is damaged: an image or an InputError, never anything else."""
+    """A truncated or damaged file gives an image or an InputError, and never another exception."""
     file = io.BytesIO()
     Image.fromarray(COLOUR).save(file, {"jpg": "JPEG", "tif": "TIFF"}.get(suffix, suffix.upper()))
     whole, rng, path = file.getvalue(), np.random.default_rng(1), tmp_path / f"broken.{suffix}"

@@ -1,4 +1,4 @@
-"""infer.py restores whatever it can read, writes it beside nothing it was given, and names what it cannot do."""
+"""infer.py restores every readable file, never overwrites an input, and names every file that fails."""
 import os
 import subprocess
 import sys
@@ -29,7 +29,7 @@ def halved(image):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """The working folder, with photos in it."""
+    """The working folder, which contains photos."""
     for seed, name in enumerate(("photos/a.png", "photos/b.png", "photos/deep/a.png")):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -302,7 +302,7 @@ def test_a_photo_that_cannot_be_read_gives_exit_code_1(folder, random_checkpoint
 
 @pytest.mark.slow
 def test_mistakes_are_found_before_mindspore_is_imported(folder):
-    """PYTHONPATH holds a mindspore that cannot be imported."""
+    """PYTHONPATH contains a mindspore that cannot be imported."""
     (folder / "fake").mkdir()
     (folder / "fake/mindspore.py").write_text("raise SystemExit('mindspore was imported')")
     (folder / "any.ckpt").touch()

@@ -1,4 +1,4 @@
-"""Whatever surrounds the network (value range, tiles, turns, batches, graphs) does not change what it says."""
+"""Value range, tiles, turns, batches and graphs around the network do not change its results."""
 
 import mindspore
 import numpy as np
@@ -18,7 +18,7 @@ from src.network_runner import NetworkRunner
 
 
 def photo(height, width, seed=0):
-    """uint8 RGB[height, width, 3], any values."""
+    """A random image, uint8 RGB[height, width, 3]."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
 
 
@@ -259,7 +259,7 @@ def test_graph_pynative_and_batch_agree(runner):
 
 
 class Recording(NetworkRunner):
-    """Says which way each call went, without going there."""
+    """Records the way of each call, and calls neither network."""
 
     def __init__(self):
         from collections import Counter
