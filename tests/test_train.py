@@ -238,6 +238,27 @@ def test_a_loss_that_is_not_finite_stops_the_run(train_data, small_net, tmp_path
     assert (tmp_path / "run_last.ckpt").read_bytes() == before
 
 
+def test_a_dry_run_says_what_a_run_comes_to_and_writes_nothing(train_data, small_net, tmp_path, capsys):
+    ascend = ("--dry_run", "--device_target=Ascend", "--data_test=Pairs", "--test_images=2", "--accumulate=2")
+    assert train.main(flags(train_data, tmp_path / "run", *ascend)) == 0
+    images, weights, step = capsys.readouterr().out.splitlines()
+    assert images == "6 training images: 1 steps an epoch on one rank, 2 in all; 2 validation images"
+    assert weights == "220 weights to train on Ascend: O3, float16, deformable convolution native"
+    assert step.startswith("one step on CPU with 2 crops of 32 px: loss ") and "gradients finite; " in step
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match="nowhere"):
+        train.main(flags(tmp_path / "nowhere", tmp_path / "run", "--dry_run"))
+
+
+@pytest.mark.slow
+def test_a_dry_run_compiles_the_network_as_for_ascend(train_data, tmp_path, capsys):
+    assert train.main(flags(train_data, tmp_path / "run", "--dry_run", "--device_target=Ascend", "--amp_dtype=bfloat16",
+                            "--patch_size=32", "--arch=paper")) == 0
+    output = capsys.readouterr().out
+    assert "2614229 weights to train on Ascend: O3, bfloat16, deformable convolution native" in output
+    assert "one step on CPU with 2 crops of 32 px, as float16: loss " in output and "gradients finite; " in output
+
+
 def test_steps_that_overflow_are_said_and_skipped(train_data, small_net, tmp_path, capsys):
     assert train.main(flags(train_data, tmp_path, "--amp_level=O2", "--loss_scale=3e38", "--max_steps=3")) == 0
     output = capsys.readouterr().out

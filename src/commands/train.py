@@ -3,6 +3,7 @@
     python train.py --dir_data ./dataset --data_train RESIDE --vgg_ckpt_path ./
     python train.py --config configs/demo.yaml
     python train.py --config configs/demo.yaml --resume
+    python train.py --dry_run --device_target Ascend --dir_data ./dataset --data_train RESIDE --vgg_ckpt_path ./
 
 Exit codes. 0: the training reached its end, or SIGINT or SIGTERM stopped it and the state was saved. 1: the data are
 bad, the loss is inf or nan, or the last state could not be saved. 2: an option is bad.
@@ -24,6 +25,10 @@ def main(argv=None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     options = config.parse(argv, SECTIONS, __doc__.splitlines()[0])
     train_options.check(options)
+    if options.dry_run:
+        from ..train.dry_run import dry_run
+
+        return dry_run(options)
     with StopSignals() as stop:
         if options.modelArts_mode:
             cloud.download(options)

@@ -1,0 +1,52 @@
+"""`train.py --dry_run`: whether a run would start, and what it comes to, found out on CPU and without writing."""
+from __future__ import annotations
+
+import resource
+import time
+from types import SimpleNamespace
+
+import numpy as np
+from mindspore import Tensor, float32
+
+from ..ranks.device import Ranks, init_device
+from . import amp, setup
+from .cell import TrainOneStepCell
+
+SIDE, IMAGES = 32, 2  # of the step that is compiled; the operators and their types are those of any size
+
+
+def dry_run(options: SimpleNamespace) -> int:
+    """Open data, weights and VGG19; compile and run one step on CPU, at the level and with the operators of the card.
+
+    bfloat16 is compiled as float16: MindSpore's convolutions on CPU know none.
+
+    Raises: UserError, as the run itself would. Returns: 0, the exit code.
+    """
+    target, dtype, options.amp_level = options.device_target, options.amp_dtype, amp.level(options)
+    if target != "CPU" and options.dcn_backend == "auto" and options.dcn_sampling == "exact":
+        options.dcn_backend = "native"
+    options.device_target, options.amp_dtype = "CPU", "float16"
+    init_device(options)
+    data, pairs = setup.train_dataset(options, Ranks()), setup.validation_pairs(options)
+    steps = setup.steps_per_epoch(options, data)
+    print(f"{data.items_per_epoch} training images: {steps} steps an epoch on one rank, {steps * options.epochs} in "
+          f"all; {len(pairs)} validation images")
+    net = setup.network(options)
+    cell = setup.train_cell(options, net, Ranks())
+    precision = "float32" if options.amp_level == "O0" else f"{options.amp_level}, {dtype}"
+    print(f"{sum(weight.size for weight in net.trainable_params())} weights to train on {target}: {precision}, "
+          f"deformable convolution {options.dcn_backend}")
+    start = time.monotonic()
+    loss, finite = _step(cell, *data.sample(0))
+    gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"one step on CPU with {IMAGES} crops of {SIDE} px{', as float16' if dtype != 'float16' else ''}: "
+          f"loss {loss:.4g}, gradients {'finite' if finite else 'inf or nan'}; {time.monotonic() - start:.0f} s with "
+          f"compiling; peak memory {gigabytes:.1f} GB")
+    return 0
+
+
+def _step(cell: TrainOneStepCell, hazy: np.ndarray, clear: np.ndarray):
+    """Loss of a step, and whether its gradients are finite. Images: float32[3, h, w]."""
+    crops = [Tensor(np.stack([image[:, :SIDE, :SIDE]] * IMAGES)) for image in (hazy, clear)]
+    loss, _, _, finite = cell(*crops, Tensor(0.0, float32), True)
+    return float(loss), bool(finite)
