@@ -25,6 +25,8 @@ CHOICES = {
     "amp_dtype": ("float16", "bfloat16"),
     "file_format": ("MINDIR", "AIR", "ONNX"),
     "onnx_dcn": ("gather", "native"),
+    "runtime": ("mindspore", "onnxruntime", "openvino"),
+    "precision": ("float32", "bfloat16"),
     "format": ("png", "same"),
 }
 

@@ -7,7 +7,7 @@
     write_image("clear.png", dehazer.dehaze("hazy.jpg"))
     frame = dehazer.dehaze(array)            # uint8 RGB[h, w, 3] -> the same
 
-MindSpore is imported when a Dehazer is made, not with this module: it takes seconds.
+MindSpore is imported when a Dehazer needs it, not with this module: it takes seconds.
 """
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from .data.images import MIN_SIDE, check_size, from_network, read_image, to_netw
 from .errors import InputError, UsageError
 from .files import PathLike, shipped
 from .infer.tiles import ALIGN, align_up, restore_in_tiles, restore_with_ensemble, to_uint8, windows
+from .onnx_runner import MINDSPORE, check_runtime, open_runner
 
 if TYPE_CHECKING:  # imports MindSpore
     from .health import Health
@@ -39,7 +40,8 @@ class Dehazer:
     """A network with everything around it: 8-bit images in and out, tiles, self-ensemble.
 
     Args:
-        checkpoint: a .ckpt file; None for the one that is shipped. Arch and value range stand in it.
+        checkpoint: a .ckpt file, or the .onnx file of an exported model for another `runtime` than MindSpore; None
+            for the checkpoint that is shipped. Arch and value range stand in the file.
         device_target: "CPU", "GPU" or "Ascend".
         tile: longest side in pixels of what the network sees at once; bounds the memory. 0: AUTO_TILE
             for images above AUTO_TILE_PIXELS; -1: always the whole image. Tiles overlap by `overlap`
@@ -53,22 +55,30 @@ class Dehazer:
             `value_range`, the method `expect(shape, calls)`, and a call float32[n, 3, h, w] ->
             float32[n, 3, h, w]; src.network_runner.NetworkRunner shows what each means. If it takes images of
             one size only, its attribute `size` says height and width: larger ones go in tiles of that size.
+        runtime: what computes: "mindspore", "onnxruntime" or "openvino".
+        precision: what OpenVINO computes in: "float32" or "bfloat16".
 
-    Raises: InputError if the checkpoint or the device cannot be used, UsageError for a wrong tile or overlap.
+    Raises: InputError if the checkpoint, the device or the runtime cannot be used, UsageError for arguments that are
+        wrong or do not go together.
     """
 
     def __init__(
         self, checkpoint: Optional[PathLike] = None, device_target: str = "CPU", tile: int = 0, overlap: int = OVERLAP,
         self_ensemble: bool = False, device_id: int = 0, network=None, raw_weights: bool = False,
         dcn_backend: str = "auto",
+        runtime: str = MINDSPORE, precision: str = "float32",
     ) -> None:
         check_tiles(tile, overlap)
         self.tile, self.overlap, self.self_ensemble = tile, overlap, self_ensemble
         if network is None:
             path = find_checkpoint(checkpoint)
-            from .network_runner import NetworkRunner
+            check_runtime(path, runtime, precision, device_target, raw_weights)
+            if runtime == MINDSPORE:
+                from .network_runner import NetworkRunner
 
-            network = NetworkRunner(path, device_target, device_id, raw_weights, dcn_backend)
+                network = NetworkRunner(path, device_target, device_id, raw_weights, dcn_backend)
+            else:
+                network = open_runner(path, runtime, precision, raw_weights)
         self.network = network
         self.fixed: Optional[Size] = getattr(network, "size", None)
 
@@ -127,7 +137,7 @@ class Dehazer:
                 raise InputError(
                     f"{name}: image of {image.shape[1]}x{image.shape[0]} is larger than the model's "
                     f"{self.fixed[1]}x{self.fixed[0]}, which is too small for tiles (at least {RECEPTIVE_FIELD}, "
-                    f"and the overlap and {MIN_SIDE})")
+                    f"and the overlap and {MIN_SIDE}); export with --dynamic")
 
     def expect(self, sizes: Iterable[Size], batch_size: int = 1) -> None:
         """Announce the (height, width) of images to come, so that the network can choose between compiling or not."""
@@ -174,8 +184,12 @@ def open_dehazer(options: SimpleNamespace, mindir_path: str = "") -> Dehazer:
         from .export.model import MindirNetwork
 
         network = MindirNetwork(mindir_path, options.device_target, options.device_id)
-    return Dehazer(options.ckpt_path or None, options.device_target, options.tile, options.overlap,
-                   options.self_ensemble, options.device_id, network, options.raw_weights, options.dcn_backend)
+    dehazer = Dehazer(options.ckpt_path or None, options.device_target, options.tile, options.overlap,
+                      options.self_ensemble, options.device_id, network, options.raw_weights,
+                      options.dcn_backend, options.runtime, options.precision)
+    if options.runtime != MINDSPORE:
+        print(f"computed by {dehazer.network.description['runtime']}")
+    return dehazer
 
 
 def check_options(options: SimpleNamespace, mindir_path: str = "") -> None:
@@ -188,11 +202,14 @@ def check_options(options: SimpleNamespace, mindir_path: str = "") -> None:
         raise UsageError("--raw_weights: an exported model holds one set of weights; leave it out")
     if mindir_path and options.ckpt_path:
         raise UsageError(f"--mindir_path {mindir_path}: takes the place of --ckpt_path, give one of them")
+    if mindir_path and options.runtime != MINDSPORE:
+        raise UsageError(f"--runtime {options.runtime}: reads no MINDIR; leave out --mindir_path")
     if mindir_path:
         if not Path(mindir_path).is_file():
             raise InputError(f"--mindir_path {mindir_path}: no such file")
     else:
-        find_checkpoint(options.ckpt_path or None)
+        check_runtime(find_checkpoint(options.ckpt_path or None), options.runtime, options.precision,
+                      options.device_target, options.raw_weights)
 
 
 def check_tiles(tile: int, overlap: int) -> None:

@@ -1,19 +1,21 @@
-"""An ONNX model that export.py has written, as a function of numpy arrays, on onnxruntime or OpenVINO.
+"""The network as an ONNX model on onnxruntime or OpenVINO, as a function of numpy arrays.
 
-Neither MindSpore nor the package `onnx` is needed.
+A file that export.py has written needs neither MindSpore nor the package `onnx`; a checkpoint's graph needs both.
 """
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from pathlib import Path
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .errors import InputError, one_line
-from .files import PathLike
-from .infer.tiles import mirror_up, model_size
+from .errors import InputError, UsageError, one_line
+from .exported import mirror_up, model_size
+from .files import PathLike, sha256
 
+MINDSPORE = "mindspore"  # as --runtime
 FORMAT = "1"  # of what stands in the metadata
 FACTS = ("arch", "dcn_sampling", "checkpoint_sha256", "onnx_dcn", "dtype")
 # where onnxruntime runs, best first, as far as its wheel was built for it
@@ -28,6 +30,41 @@ class _Opened(NamedTuple):
     metadata: Dict[str, str]
     shape: Sequence[Any]  # of the input; what is no int is open
     device: str
+
+
+def check_runtime(path: Path, runtime: str, precision: str, device_target: str = "CPU", raw_weights: bool = False
+                  ) -> None:
+    """Find what does not go together before a runtime is imported.
+
+    Args: `path` of a checkpoint or an ONNX file, flags as in configs/gitee.yaml.
+    Raises: UsageError naming a flag, InputError naming a package that is not installed.
+    """
+    is_model = path.suffix.lower() == ".onnx"
+    if precision != "float32" and runtime != "openvino":
+        raise UsageError(f"--precision {precision}: needs --runtime openvino, not {runtime}")
+    if runtime == MINDSPORE:
+        if is_model:
+            raise UsageError(f"--ckpt_path {path}: MindSpore reads no ONNX; add --runtime onnxruntime or openvino")
+        return
+    if device_target != "CPU":
+        raise UsageError(f"--device_target {device_target}: is MindSpore's; --runtime {runtime} chooses by itself")
+    if is_model and raw_weights:
+        raise UsageError("--raw_weights: an exported model holds one set of weights; leave it out")
+    needed = [runtime] if is_model else [runtime, "onnx"]
+    missing = [package for package in needed if importlib.util.find_spec(package) is None]
+    if missing:
+        raise InputError(f"--runtime {runtime}: needs what is not installed; pip install {' '.join(missing)}")
+
+
+def open_runner(path: Path, runtime: str, precision: str, raw_weights: bool = False) -> OnnxRunner:
+    """The model of an ONNX file, or of a checkpoint, for which MindSpore is imported. Raises: as OnnxRunner."""
+    if path.suffix.lower() == ".onnx":
+        return OnnxRunner(path, runtime, precision)
+    from .checkpoint import load_network
+    from .export.onnx_model import onnx_model
+
+    net, _ = load_network(path, raw_weights)
+    return OnnxRunner(path, runtime, precision, onnx_model(net, sha256(path)))
 
 
 class OnnxRunner:
@@ -88,12 +125,8 @@ class OnnxRunner:
 def _imported(runtime):
     try:
         return importlib.import_module(runtime)
-    except ModuleNotFoundError as error:
-        if error.name == runtime:
-            raise InputError(f"--runtime {runtime}: is not installed; pip install {runtime}") from None
-        raise InputError(f"--runtime {runtime}: cannot start ({one_line(error)})") from None
     except (ImportError, OSError) as error:
-        raise InputError(f"--runtime {runtime}: cannot start ({one_line(error)[:200]})") from None
+        raise InputError(f"--runtime {runtime}: cannot start ({one_line(error)[:200]}); install it anew") from None
 
 
 def _on_onnxruntime(onnxruntime, path, model) -> _Opened:
@@ -103,7 +136,7 @@ def _on_onnxruntime(onnxruntime, path, model) -> _Opened:
     try:
         session = onnxruntime.InferenceSession(model, settings, providers=providers)
     except Exception as error:
-        raise _refused(path, f"onnxruntime {_version(onnxruntime)}", error) from None
+        raise _refused(path, model, f"onnxruntime {_version(onnxruntime)}", error) from None
     taken = session.get_inputs()[0]
     return _Opened(lambda x: session.run(None, {taken.name: x})[0], session.get_modelmeta().custom_metadata_map,
                    taken.shape, PROVIDERS[session.get_providers()[0]])
@@ -118,7 +151,7 @@ def _on_openvino(openvino, path, model, precision) -> _Opened:
         compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": name, "PERFORMANCE_HINT": "LATENCY"})
         metadata = network.get_rt_info(["framework"]).value if network.has_rt_info(["framework"]) else {}
     except Exception as error:
-        raise _refused(path, f"OpenVINO {_version(openvino)}", error) from None
+        raise _refused(path, model, f"OpenVINO {_version(openvino)}", error) from None
     if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != name:
         raise InputError(f"--precision {precision}: this processor cannot compute in it; leave it at float32")
     request = compiled.create_infer_request()
@@ -130,10 +163,10 @@ def _version(library):
     return library.__version__.split("-")[0]  # OpenVINO's goes on with its build
 
 
-def _refused(path, runtime, error):
+def _refused(path, model, runtime, error):
     text = one_line(error)
     if "DeformConv" in text:
         return InputError(f"{path}: {runtime} has no DeformConv; export with --onnx_dcn gather")
-    if "float16" in text:
-        return InputError(f"{path}: {runtime} has no float16 on this device; export without --half")
-    return InputError(f"{path}: {runtime} cannot read it, damaged or no ONNX model ({text[:200]})")
+    if "NOT_IMPLEMENTED" in text and b"float16" in model:  # stands in our metadata
+        return InputError(f"{path}: {runtime} has no float16 on this processor; export without --half")
+    return InputError(f"{path}: {runtime} cannot read it, damaged or no ONNX model ({text[:120]})")

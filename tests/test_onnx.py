@@ -8,8 +8,8 @@ from golden.seeded import image
 from src.aecrnet import VALUE_RANGE
 from src.dcn import DeformConv2d
 from src.export.onnx_dcn import deform_conv
-from src.export.onnx_graph import Graph
 from src.export.onnx_model import onnx_model
+from src.export.onnx_nodes import Graph
 from src.onnx_runner import OnnxRunner
 
 # after mindspore, which chooses the protobuf implementation that its own message classes need

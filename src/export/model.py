@@ -12,8 +12,8 @@ from mindspore import dtype as mstype
 
 from ..aecrnet import MULTIPLE, RGB_MEAN, VALUE_RANGE, Dehaze
 from ..errors import InputError, one_line
+from ..exported import mirror_up, model_size
 from ..files import PathLike, atomic_write, sha256
-from ..infer.tiles import mirror_up, model_size
 from ..ranks.device import select_device
 from .graph import ExportGraph
 

@@ -1,15 +1,14 @@
 """DCN_v2 in ONNX: as DeformConv, or from gathers and matrix products for the runtimes that lack it.
 
-onnxruntime 1.32 has DeformConv, OpenVINO 2026.4 has not.
+onnxruntime has DeformConv from 1.25 on, OpenVINO 2026.4 has not.
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 import numpy as np
 
-if TYPE_CHECKING:  # which imports this module
-    from .onnx_graph import Graph
+from .onnx_nodes import Graph
 
 TAPS = 9
 ONE = np.float32(1)

@@ -5,9 +5,6 @@ from typing import Callable, List, Optional, Tuple
 
 import numpy as np
 
-from ..errors import InputError
-from ..files import PathLike
-
 ALIGN = 4  # the network halves twice: only tiles that start at multiples of 4 have the sampling grid of the image
 
 Restore = Callable[[np.ndarray], np.ndarray]  # uint8 RGB[h, w, 3] -> float32[h, w, 3] in 0..255
@@ -104,23 +101,6 @@ def to_uint8(values: np.ndarray) -> np.ndarray:
 def align_up(value: int) -> int:
     """The least multiple of 4 that is at least `value`."""
     return -(-value // ALIGN) * ALIGN
-
-
-def model_size(image: Tuple[int, int], fixed: Optional[Tuple[int, int]], name: PathLike) -> Tuple[int, int]:
-    """Height and width to which an image is mirrored up for an exported model: its one size, or multiples of 4.
-
-    Raises: InputError naming the model if the image is larger than its one size.
-    """
-    size = fixed or (align_up(image[0]), align_up(image[1]))
-    if image[0] > size[0] or image[1] > size[1]:
-        raise InputError(f"{name}: takes images up to {size[1]}x{size[0]}, not {image[1]}x{image[0]}; "
-                         "export with --dynamic")
-    return size
-
-
-def mirror_up(x: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
-    """Extend [n, c, h, w] to `size` at the lower and right edge by reflection, repeatedly where the image is small."""
-    return np.pad(x, ((0, 0), (0, 0), (0, size[0] - x.shape[2]), (0, size[1] - x.shape[3])), mode="reflect")
 
 
 def _rise(count: int) -> np.ndarray:

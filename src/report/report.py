@@ -83,7 +83,7 @@ class Report:
 def software_versions() -> Dict[str, str]:
     """Versions of Python and of the packages that decide a result, for `facts`."""
     versions = {"Python": platform.python_version()}
-    for package in ("mindspore", "numpy", "opencv-python-headless", "pillow"):
+    for package in ("mindspore", "onnxruntime", "openvino", "numpy", "opencv-python-headless", "pillow"):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

@@ -1,0 +1,30 @@
+"""How images of any size reach an exported model, which takes one size, or all in multiples of 4."""
+from __future__ import annotations
+
+from typing import Optional, Tuple
+
+import numpy as np
+
+from .errors import InputError
+from .files import PathLike
+
+MULTIPLE = 4  # the network halves twice
+
+Size = Tuple[int, int]  # height, width
+
+
+def model_size(image: Size, fixed: Optional[Size], name: PathLike) -> Size:
+    """The size to which an image is mirrored up for the model `name`; `fixed` is the model's one size, if it has one.
+
+    Raises: InputError naming the model if the image is larger than its one size.
+    """
+    size = fixed or (image[0] + -image[0] % MULTIPLE, image[1] + -image[1] % MULTIPLE)
+    if image[0] > size[0] or image[1] > size[1]:
+        raise InputError(f"{name}: takes images up to {size[1]}x{size[0]}, not {image[1]}x{image[0]}; "
+                         "export with --dynamic")
+    return size
+
+
+def mirror_up(x: np.ndarray, size: Size) -> np.ndarray:
+    """Extend [n, c, h, w] to `size` at the lower and right edge by reflection, repeatedly where the image is small."""
+    return np.pad(x, ((0, 0), (0, 0), (0, size[0] - x.shape[2]), (0, size[1] - x.shape[3])), mode="reflect")
