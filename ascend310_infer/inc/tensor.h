@@ -36,8 +36,9 @@ Tensor ToTensor(const Image& image, float top, Window rows, Window columns);
 // Clips the model's 0..top and scales it to 0..255. NaN becomes 0.
 void ClipAndScale(float top, Tensor* tensor);
 
-// Rounds 0..255 half to even into image->rgb; only the top left part of image's size is used.
-void Round(const Tensor& tensor, Image* image);
+// Rounds the first `rows` rows of 0..255 half to even into image->rgb, from row `top` of the image on. What lies beyond
+// the image's right and bottom edge is left out.
+void Round(const Tensor& tensor, int rows, int top, Image* image);
 
 }  // namespace aecrnet
 

@@ -27,28 +27,44 @@ int LongestSide(const Image& image, int tile) {
   return tile == 0 ? kAutoTile : tile;
 }
 
-// The weighted sum of the windows' results, in 0..255.
-Tensor RestoreWindows(Model* model, float top, const Image& image, const std::vector<Window>& rows,
-                      const std::vector<Window>& columns) {
+// Adds a window's result to the strip, from column `left` on.
+void Add(const Tensor& part, const std::vector<float>& row_weights, const std::vector<float>& column_weights, int left,
+         Tensor* strip) {
+  for (int c = 0; c < 3; ++c) {
+    for (int y = 0; y < part.height; ++y) {
+      const float* from = part.row(c, y);
+      float* to = strip->row(c, y) + left;
+      const float row_weight = row_weights[static_cast<std::size_t>(y)];
+      for (std::size_t x = 0; x < column_weights.size(); ++x) to[x] += from[x] * (row_weight * column_weights[x]);
+    }
+  }
+}
+
+// Moves the strip up by `rows` rows, zeros behind.
+void MoveUp(int rows, Tensor* strip) {
+  for (int c = 0; c < 3; ++c) {
+    float* const begin = strip->row(c, 0);
+    float* const end = begin + strip->plane();
+    std::fill(std::copy(strip->row(c, rows), end, begin), end, 0.0F);
+  }
+}
+
+// The weighted sum of the windows' results, rounded into result->rgb. A row of windows is held in float at a time.
+void RestoreWindows(Model* model, float top, const Image& image, const std::vector<Window>& rows,
+                    const std::vector<Window>& columns, Image* result) {
   const std::vector<std::vector<float>> row_weights = Ramps(rows);
   const std::vector<std::vector<float>> column_weights = Ramps(columns);
-  Tensor sum(rows.back().stop, columns.back().stop);
+  Tensor strip(rows[0].length(), columns.back().stop);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     for (std::size_t j = 0; j < columns.size(); ++j) {
       Tensor part = model->Run(ToTensor(image, top, rows[i], columns[j]));
       ClipAndScale(top, &part);
-      for (int c = 0; c < 3; ++c) {
-        for (int y = 0; y < part.height; ++y) {
-          const float* from = part.row(c, y);
-          float* to = sum.row(c, rows[i].start + y) + columns[j].start;
-          const float row_weight = row_weights[i][static_cast<std::size_t>(y)];
-          for (std::size_t x = 0; x < column_weights[j].size(); ++x)
-            to[x] += from[x] * (row_weight * column_weights[j][x]);
-        }
-      }
+      Add(part, row_weights[i], column_weights[j], columns[j].start, &strip);
     }
+    const int finished = (i + 1 < rows.size() ? rows[i + 1].start : rows[i].stop) - rows[i].start;
+    Round(strip, finished, rows[i].start, result);
+    MoveUp(finished, &strip);
   }
-  return sum;
 }
 
 }  // namespace
@@ -66,10 +82,9 @@ Image Dehaze(Model* model, const Sidecar& sidecar, const Image& image, int tile,
     tile_width = sidecar.width;
   }
   const bool is_fixed = !sidecar.is_dynamic();
-  const Tensor restored = RestoreWindows(model, sidecar.top, image, Windows(height, tile_height, overlap, is_fixed),
-                                         Windows(width, tile_width, overlap, is_fixed));
   Image result = image;
-  Round(restored, &result);
+  RestoreWindows(model, sidecar.top, image, Windows(height, tile_height, overlap, is_fixed),
+                 Windows(width, tile_width, overlap, is_fixed), &result);
   return result;
 }
 

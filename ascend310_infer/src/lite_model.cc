@@ -1,4 +1,5 @@
 // The network in MindSpore Lite, on CPU or Ascend 310.
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>

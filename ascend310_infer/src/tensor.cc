@@ -36,10 +36,10 @@ void ClipAndScale(float top, Tensor* tensor) {
   for (float& value : tensor->data) value = (value > 0.0F ? (value < top ? value : top) : 0.0F) * scale;
 }
 
-void Round(const Tensor& tensor, Image* image) {
-  image->rgb.resize(image->pixels() * 3);
-  std::uint8_t* to = image->rgb.data();
-  for (int y = 0; y < image->height; ++y) {
+void Round(const Tensor& tensor, int rows, int top, Image* image) {
+  std::uint8_t* to = image->rgb.data() + static_cast<std::size_t>(top) * static_cast<std::size_t>(image->width) * 3;
+  rows = std::min(rows, image->height - top);
+  for (int y = 0; y < rows; ++y) {
     for (int x = 0; x < image->width; ++x) {
       for (int c = 0; c < 3; ++c) {
         // weighted sums of tiles may pass 255 by a rounding error

@@ -1,8 +1,23 @@
 #include "dehaze.h"
 
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
 #include "error.h"
 #include "testing.h"
 #include "tiling.h"
+
+// Counts for the tests below: the largest piece of memory that was asked for.
+static std::size_t largest_allocation = 0;
+
+[[gnu::noinline]] void* operator new(std::size_t size) {
+  largest_allocation = std::max(largest_allocation, size);
+  if (void* memory = std::malloc(size)) return memory;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 namespace aecrnet {
 namespace {
@@ -60,6 +75,14 @@ TEST(Dehaze, ImagesLargerThanTheFixedSizeGoInTiles) {
   const Image image = TestImage(201, 100);
   ExpectInverted(image, Dehaze(&model, Describe(160, 160), image, 0, 32));
   EXPECT_EQ(model.sizes, (std::vector<std::pair<int, int>>{{160, 160}, {160, 160}}));
+}
+
+TEST(Dehaze, NoMoreThanARowOfTilesIsHeldInFloat) {
+  Inverter model(255.0F);
+  const Image image = TestImage(6000, 33);
+  largest_allocation = 0;
+  ExpectInverted(image, Dehaze(&model, Describe(0, 0), image, 160, 32));
+  EXPECT_LE(largest_allocation, image.rgb.size());
 }
 
 TEST(Dehaze, FixedSizeTooSmallForTilesIsAnError) {

@@ -1,6 +1,8 @@
 #include "tensor.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 
 #include "testing.h"
@@ -63,8 +65,9 @@ TEST(Tensor, ResultIsClippedScaledAndRoundedHalfToEven) {
   Image image;
   image.height = 1;
   image.width = 2;  // the rest was padding
+  image.rgb.resize(6);
   ClipAndScale(255.0F, &tensor);
-  Round(tensor, &image);
+  Round(tensor, 4, 0, &image);
   EXPECT_EQ(image.rgb, (std::vector<std::uint8_t>{0, 255, 0, 0, 2, 2}));
 }
 
@@ -72,10 +75,10 @@ TEST(Tensor, ThereAndBackChangesNoLevel) {
   for (const float top : {1.0F, 255.0F}) {
     const Image image = TestImage(16, 20);
     Image back = image;
-    back.rgb.clear();
+    std::fill(back.rgb.begin(), back.rgb.end(), std::uint8_t{0});
     Tensor tensor = ToTensor(image, top, {0, 16}, {0, 20});
     ClipAndScale(top, &tensor);
-    Round(tensor, &back);
+    Round(tensor, 16, 0, &back);
     EXPECT_EQ(back.rgb, image.rgb);
   }
 }
