@@ -1,4 +1,4 @@
-# run_tests.sh sources this file. It installs Debian packages if that needs no password.
+# setup_venv.sh sources this file. It installs Debian packages if that needs no password.
 #     install_packages FILE...        a file lists one package on each line
 
 install_packages() {

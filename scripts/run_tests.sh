@@ -4,7 +4,6 @@
 #     bash scripts/run_tests.sh [PYTEST_ARGUMENTS]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-source scripts/install_packages.sh
 source scripts/setup_venv.sh
 install_packages ascend310_infer/packages.txt tests/packages.txt
 setup_venv requirements.txt requirements-test.txt requirements-convert.txt requirements-onnx.txt

@@ -2,6 +2,8 @@
 # does nothing unless a requirements file has changed.
 #     setup_venv requirements.txt [more.txt ...]      then use "$PYTHON"
 
+source "$(dirname "${BASH_SOURCE[0]}")/install_packages.sh"
+
 find_python() {
     local candidate
     for candidate in "${AECRNET_PYTHON:-}" python3.11 python3.12 python3.10 python3.9 python3 python; do
@@ -16,6 +18,17 @@ find_python() {
     return 1
 }
 
+# MindSpore's wheel loads one library that comes with no Python package and that a minimal Debian lacks.
+need_openmp() {
+    local root has='import ctypes; ctypes.CDLL("libgomp.so.1")'
+    root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+    "$1" -c "$has" 2>/dev/null && return
+    install_packages "$root/scripts/packages.txt"
+    "$1" -c "$has" 2>/dev/null && return
+    echo "error: MindSpore needs libgomp.so.1; on Debian or Ubuntu: apt-get install -y libgomp1" >&2
+    return 1
+}
+
 setup_venv() {
     local root stamps log file missing=()
     root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -27,6 +40,7 @@ setup_venv() {
         echo "making .venv with $("$python" --version)"
         "$python" -m venv "$root/.venv" || return 1
     fi
+    need_openmp "$PYTHON" || return 1
     mkdir -p "$stamps"
     for file in "$@"; do
         cmp -s "$root/$file" "$stamps/$file" || missing+=("$file")
