@@ -19,6 +19,7 @@ REFERENCE = {"arch": "gitee", "dcn_sampling": "gitee"}
 
 # What train.py keeps beside the weights to go on from; everyone else passes over it.
 TRAINING_STATE = ("optimizer.", "ema.")
+TRAINING_OPTIONS = "options"  # in the description: all options of the run, as JSON
 
 CHECKSUM = "sha256"  # where it stands in the description; files of the reference and early ones of ours have none
 
@@ -85,6 +86,7 @@ def load_network(path: PathLike, raw_weights: bool = False, dcn_backend: str = "
     except ValueError as error:
         raise InputError(f"{path}: {one_line(error)}") from None
     load_into(net, network_weights(parameters, raw_weights), path)
+    description.pop(TRAINING_OPTIONS, None)
     net.set_train(False)
     return net, description
 

@@ -2,10 +2,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import socket
+import sys
+import time
 from pathlib import Path
-from typing import Iterator, Union
+from typing import Iterator, TextIO, Union
 
 from .errors import InputError, one_line
 
@@ -47,6 +51,48 @@ def make_output_folder(path: PathLike, flag: str) -> Path:
     except OSError as error:
         raise InputError(f"{flag} {path}: cannot write there ({error.strerror or one_line(error)})") from None
     return path
+
+
+@contextlib.contextmanager
+def lock_folder(path: PathLike, flag: str) -> Iterator[None]:
+    """Keep other processes that ask for the same, on other hosts too, out of the folder `path` during the block.
+
+    The kernel drops the lock when the process ends, however it does. Not for Windows.
+
+    Raises: InputError naming `flag` and who holds the lock.
+    """
+    import fcntl
+
+    file = Path(path) / ".lock"
+    while True:
+        with open(file, "a+", encoding="utf-8") as lock:
+            try:
+                # of the process, not of the open file as flock's: a forked child does not keep it
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in (errno.EACCES, errno.EAGAIN):
+                    lock.seek(0)
+                    raise InputError(f"{flag} {path}: in use by {lock.read().strip() or 'another process'}") from None
+                print(f"warning: {flag} {path}: cannot be locked ({error.strerror})", file=sys.stderr)
+            else:
+                if not _is_same(lock, file):
+                    continue  # its holder removed it between our open and lock
+                lock.truncate(0)
+                lock.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%F %T')}\n")
+                lock.flush()
+            try:
+                yield
+                return
+            finally:
+                with contextlib.suppress(OSError):
+                    file.unlink()  # before the lock is dropped: who has opened it sees that it is another file
+
+
+def _is_same(opened: TextIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(opened.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def sha256(path: PathLike) -> str:

@@ -225,13 +225,14 @@ def wait_for(condition, process, seconds=300):
         time.sleep(0.05)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(train_data, small_net, tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_run(train_data, small_net, tmp_path, monkeypatch):
     train.main(flags(train_data, tmp_path, "--max_steps=3"))
     before = (tmp_path / "run_last.ckpt").read_bytes()
     batches = setup.train_dataset(train.config.parse(flags(train_data, tmp_path), train.SECTIONS, ""), Ranks())
     names = ", ".join(batches.batch_names(4))
+    monkeypatch.setattr("src.train.optimizer.learning_rate", lambda *_: 1e30)
     with pytest.raises(InputError) as error:
-        train.main(flags(train_data, tmp_path, "--resume", "--lr=1e30"))
+        train.main(flags(train_data, tmp_path, "--resume"))
     message = str(error.value)
     assert f"step 5, images {names}; stopped, the last good checkpoint is {tmp_path}/run_last.ckpt of step 3" in message
     assert "\n" not in message and ("loss inf" in message or "loss nan" in message)

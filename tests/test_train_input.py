@@ -118,23 +118,6 @@ def test_a_missing_or_foreign_vgg_file_is_one_line(train_data, small_net, tmp_pa
     expect_input_error("not the weights of VGG19", flags(train_data, tmp_path / "run", *cr, "--vgg_ckpt=foreign.ckpt"))
 
 
-OTHER_RUNS = {
-    "--arch=paper": "run_last.ckpt was trained with arch gitee, not paper",
-    "--batch_size=3": "run_last.ckpt was trained with batch_size 2, not 3",
-    "--seed=2": "run_last.ckpt was trained with seed 1, not 2",
-    "--repeat=2": "run_last.ckpt was trained with images_per_epoch 6, not 12",
-}
-
-
-@pytest.mark.parametrize("flag", OTHER_RUNS)
-def test_resume_with_other_options_is_one_line(train_data, whole_run, small_net, flag):
-    before = (whole_run / "run_last.ckpt").read_bytes()
-    with pytest.raises(UsageError) as error:
-        train.main(flags(train_data, whole_run, "--resume", flag))
-    assert OTHER_RUNS[flag] in str(error.value) and "\n" not in str(error.value)
-    assert (whole_run / "run_last.ckpt").read_bytes() == before
-
-
 def test_resume_from_nothing_or_half_a_file_or_without_state_is_one_line(train_data, whole_run, small_net, tmp_path):
     expect_input_error("run_last.ckpt: no such checkpoint", flags(train_data, tmp_path, "--resume"))
     (tmp_path / "run_last.ckpt").write_bytes((whole_run / "run_last.ckpt").read_bytes()[:-100])
@@ -142,8 +125,6 @@ def test_resume_from_nothing_or_half_a_file_or_without_state_is_one_line(train_d
     save_checkpoint(tmp_path / "run_last.ckpt", dict(SmallNet().parameters_and_names()), describe(SmallNet()))
     expect_input_error("run_last.ckpt: not the state of a run with these options",
                        flags(train_data, tmp_path, "--resume"))
-    shutil.copy(whole_run / "run_last.ckpt", tmp_path)
-    expect_input_error("it differs in 3 parameters, ema.", flags(train_data, tmp_path, "--resume", "--ema_decay=0.9"))
 
 
 def test_weights_of_another_graph_are_not_trained_on(train_data, small_net, tmp_path):

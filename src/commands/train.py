@@ -10,10 +10,12 @@ bad, the loss is inf or nan, or the last state could not be saved. 2: an option 
 """
 from __future__ import annotations
 
+import contextlib
 import sys
+from typing import Iterator
 
 from .. import config, errors
-from ..files import make_output_folder
+from ..files import lock_folder, make_output_folder
 from ..ranks.signals import StopSignals
 from ..train import cloud
 from ..train import options as train_options
@@ -40,15 +42,27 @@ def main(argv=None) -> int:
 
         ranks = device.init_device(options)
         try:
-            code = train(options, ranks, stop)
+            code = train_alone(options, ranks, stop)
         finally:
             if options.modelArts_mode and ranks.rank == 0:
                 cloud.upload(options)
     return code
 
 
+def train_alone(options, ranks, stop: StopSignals) -> int:
+    """`train`, with the folder locked by the process that writes there."""
+    if ranks.rank > 0:
+        return train(options, ranks, stop)
+    with lock_folder(options.ckpt_save_path, "--ckpt_save_path"):
+        train_options.refuse_to_overwrite(options)  # what ended between the first look and the lock
+        return train(options, ranks, stop)
+
+
 def train(options, ranks, stop: StopSignals) -> int:
-    """Train to the last step or until a signal. Returns: the exit code."""
+    """Train to the last step or until a signal. Returns: the exit code.
+
+    Raises: whatever ends the loop, after the last finished step is saved.
+    """
     from ..train import setup
     from ..train.log import TimedBatches, TrainingLog
     from ..train.optimizer import learning_rate
@@ -70,11 +84,11 @@ def train(options, ranks, stop: StopSignals) -> int:
 
     batches = TimedBatches(data.batches(state.step * options.accumulate, end * options.accumulate),
                            options.batch_size * options.accumulate * ranks.size)
-    with TrainingLog(options, state.step, total, state.writes) as log, batches:
+    with saved_on_failure(state), TrainingLog(options, state.step, total, state.writes) as log, batches:
         while state.step < end and not ranks.any(stop.requested):
             rate = learning_rate(options, state.step, steps_per_epoch, total)
             losses = optimizer_step(options, cell, batches, rate, data, state, ranks)
-            state.step += 1
+            state.finish_step()
             speed = batches.end_step()
             trunk = watch.look(log, state.step) if log.has_row(state.step) else {}
             log.add_step(state.step, epoch=(state.step - 1) // steps_per_epoch + 1, **losses, lr=rate,
@@ -92,6 +106,22 @@ def train(options, ranks, stop: StopSignals) -> int:
         print(batches.summary())
         print(last_words(options, state, total))
     return 0 if state.saved_step == state.step else 1  # on a rank that does not write, the two are equal
+
+
+@contextlib.contextmanager
+def saved_on_failure(state) -> Iterator[None]:
+    """Save the last finished step before an exception ends the run; not if that is why it ends."""
+    from ..train.state import NotFinite
+
+    try:
+        yield
+    except NotFinite:
+        raise
+    except Exception:
+        state.save_finished()
+        if state.writes:
+            print(f"stopped in step {state.step + 1}; {state.last_good()}")
+        raise
 
 
 def is_due(step: int, interval: int, last: int) -> bool:

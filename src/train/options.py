@@ -3,12 +3,20 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, Dict, Mapping
 
 from .. import config
 from ..data.pairs import PAIR_LAYOUTS
 from ..data.sources import TRAIN_LAYOUTS, check_haze_ranges
 from ..errors import InputError, UsageError, one_line
+from ..files import PathLike
 from ..limits import as_list
+
+# What --resume may set anew, since no update depends on it; every other option is refused if it differs.
+FREE = ("device_id", "dir_data", "cache_mb", "num_parallel_workers", "dir_test", "test_every", "log_every",
+        "vgg_ckpt_path", "ckpt_path", "save_every", "max_steps", "summary_dir", "modelArts_mode", "data_url",
+        "train_url")
+OF_PLACE = ("ckpt_save_path", "filename", "resume", "given")  # where the run lies, not what it is
 
 
 def check(options: SimpleNamespace) -> None:
@@ -55,9 +63,32 @@ def refuse_to_overwrite(options: SimpleNamespace) -> None:
                          f"with it, another folder starts a new run")
 
 
+def of_run(options: SimpleNamespace) -> Dict[str, Any]:
+    """The options that make a run what it is, for its checkpoint."""
+    return {name: value for name, value in vars(options).items() if name not in OF_PLACE}
+
+
+def compare(saved: Mapping[str, Any], current: Mapping[str, Any], path: PathLike) -> str:
+    """Which options a resumed run has other values for than when its checkpoint `path` was written, in one line.
+
+    Returns: those of FREE, empty if there are none. Raises: UsageError for the others.
+    """
+    others = [name for name, value in current.items() if saved.get(name, value) != value]
+    refused = [f"{name} {_text(saved[name])}, not {_text(current[name])}" for name in others if name not in FREE]
+    if refused:
+        raise UsageError(f"--resume: {path} was trained with {'; '.join(refused)}")
+    taken = [f"{name} {_text(current[name])} (was {_text(saved[name])})" for name in others]
+    return f"resumed with {', '.join(taken)}" if taken else ""
+
+
 def save(options: SimpleNamespace) -> None:
-    """Write the resolved options beside the checkpoints. Raises: InputError if that fails."""
+    """Write the resolved options beside the checkpoints; a resumed run keeps those that it was started with.
+
+    Raises: InputError if that fails.
+    """
     path = Path(options.ckpt_save_path) / f"{options.filename}.yaml"
+    if options.resume and path.exists():
+        return
     try:
         config.save(options, path)
     except OSError as error:
@@ -66,5 +97,8 @@ def save(options: SimpleNamespace) -> None:
 
 def _require(fulfilled: bool, options: SimpleNamespace, name: str, rule: str) -> None:
     if not fulfilled:
-        value = " ".join(map(str, as_list(getattr(options, name))))
-        raise UsageError(f"--{name} {rule}, not {value or 'empty'}")
+        raise UsageError(f"--{name} {rule}, not {_text(getattr(options, name))}")
+
+
+def _text(value: Any) -> str:
+    return " ".join(map(str, as_list(value))) or "empty"

@@ -128,7 +128,7 @@ def train_state(
     Raises: InputError if the ranks have other training images.
     """
     _require_same_images(options, data, ranks)
-    state = TrainState(cell, net, options, data.items_per_epoch, ranks)
+    state = TrainState(cell, net, options, data.items_per_epoch, ranks, f"{_names(data):08x}")
     if options.resume and ranks.rank == 0:
         state.resume()
     if ranks.size > 1:
@@ -138,7 +138,11 @@ def train_state(
 
 def _require_same_images(options: SimpleNamespace, data: TrainDataset, ranks: Ranks) -> None:
     """With other images on one host, ranks would wait for each other's steps for ever, or learn some images twice."""
-    names = zlib.crc32("\n".join(data.source.names).encode(errors="replace"))
-    if np.ptp(ranks.gather([data.items_per_epoch, *divmod(names, 1 << 16)]), axis=0).any():
+    if np.ptp(ranks.gather([data.items_per_epoch, *divmod(_names(data), 1 << 16)]), axis=0).any():
         raise InputError(f"{options.dir_data}: must hold the same images on all hosts; rank {ranks.rank} finds "
                          f"{len(data.source.names)}, other ones than another rank")
+
+
+def _names(data: TrainDataset) -> int:
+    """A checksum of the images' names in their order, without the folder, which may have moved."""
+    return zlib.crc32("\n".join(Path(name).name for name in data.source.names).encode(errors="replace"))

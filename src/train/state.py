@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Dict, Mapping
@@ -12,15 +13,20 @@ from mindspore import Parameter, Tensor
 from tqdm import tqdm
 
 from ..aecrnet import Dehaze
-from ..checkpoint import describe, load_checkpoint, network_weights, save_checkpoint
-from ..errors import InputError, UsageError, one_line
+from ..checkpoint import TRAINING_OPTIONS, describe, load_checkpoint, network_weights, save_checkpoint
+from ..errors import InputError, one_line
 from ..ranks.device import Ranks
 from . import amp
 from .cell import TrainOneStepCell
+from .options import compare, of_run
 
-# Options that decide the sequence of updates: another value would not continue the same run.
-FIXED = ("arch", "dcn_sampling", "seed", "batch_size", "accumulate", "patch_size", "data_train",
-         "offset_lr_factor", "block_lr_factor", "amp_dtype")
+# Options that each checkpoint tells by name; FILENAME_last.ckpt holds all of them.
+TOLD = ("arch", "dcn_sampling", "seed", "batch_size", "accumulate", "patch_size", "data_train",
+        "offset_lr_factor", "block_lr_factor", "amp_dtype")
+
+
+class NotFinite(InputError):
+    """The loss, a gradient or a weight is inf or nan: what was learnt last is not worth saving."""
 
 
 class TrainState:
@@ -31,17 +37,20 @@ class TrainState:
     Args:
         images_per_epoch: training images; with another number the data order is another one.
         ranks: only rank 0 writes.
+        images: what tells the training images from others, a checksum of their names.
     """
 
     def __init__(self, cell: TrainOneStepCell, net: Dehaze, options: SimpleNamespace, images_per_epoch: int,
-                 ranks: Ranks = Ranks()):
+                 ranks: Ranks = Ranks(), images: str = ""):
         self.net, self.cell, self.writes = net, cell, ranks.rank == 0
         self._folder, self._name = Path(options.ckpt_save_path), options.filename
         self.last, self.best = (self._folder / f"{self._name}_{kind}.ckpt" for kind in ("last", "best"))
-        self.fixed = {name: getattr(options, name) for name in FIXED}
-        self.fixed.update(ranks=ranks.size, images_per_epoch=images_per_epoch, amp_level=amp.level(options))
+        self._facts = {"ranks": ranks.size, "images_per_epoch": images_per_epoch, "images": images,
+                       "amp_level": amp.level(options)}
+        self._options = of_run(options)
         self.step, self.best_psnr = 0, -1.0
         self.saved_step = 0  # of the last checkpoint
+        self._note_finished()
 
     def parameters(self) -> Dict[str, Parameter]:
         """Weights, running statistics, moments and step of the optimizer, EMA, loss scale."""
@@ -50,18 +59,41 @@ class TrainState:
         kept += [optimizer.step] + list(self.cell.ema) + list(self.cell.scale)
         return {parameter.name: parameter for parameter in kept}
 
+    def finish_step(self) -> None:
+        """Count the step that was just done."""
+        self.step += 1
+        self._note_finished()
+
+    def _note_finished(self) -> None:
+        """Keep what a step may change without an update: running statistics and loss scale, which are small."""
+        self._updates = int(self.cell.optimizer.step.asnumpy())
+        fixed = [parameter for parameter in self.net.get_parameters() if not parameter.requires_grad]
+        self._statistics = [(parameter, parameter.asnumpy().copy()) for parameter in (*fixed, *self.cell.scale)]
+
+    def save_finished(self) -> None:
+        """Save the last finished step when the next one, or what comes after it, has failed.
+
+        Where the failed step has begun to change the weights, the checkpoint before it stays the last good one.
+        """
+        with contextlib.suppress(Exception):  # another one is on its way, which says more
+            if int(self.cell.optimizer.step.asnumpy()) == self._updates:
+                for parameter, value in self._statistics:
+                    parameter.set_data(Tensor(value))
+                self.save_last()
+
     def save_last(self) -> None:
         """Write the whole state, unless that is done. If it fails, say so and keep the file before it.
 
-        Raises: InputError if the state holds inf or nan; the file before it stays.
+        Raises: NotFinite if the state holds inf or nan; the file before it stays.
         """
         if self.step == self.saved_step:
             return
         broken = [name for name, value in self.parameters().items() if not np.isfinite(value.asnumpy()).all()]
         if broken:
-            raise InputError(f"inf or nan in {len(broken)} parameters ({broken[0]} ...) after step {self.step}; "
+            raise NotFinite(f"inf or nan in {len(broken)} parameters ({broken[0]} ...) after step {self.step}; "
                              f"stopped, {self.last_good()}")
-        if self._write(self.last, self.parameters(), self._description()):
+        options = json.dumps(self._options)
+        if self._write(self.last, self.parameters(), self._description(**{TRAINING_OPTIONS: options})):
             self.saved_step = self.step
 
     def save_best(self, psnr: float) -> None:
@@ -81,15 +113,15 @@ class TrainState:
         return f"the last good checkpoint is {self.last} of step {self.saved_step}"
 
     def resume(self) -> None:
-        """Load the last checkpoint.
+        """Load the last checkpoint, and say which options are other ones than those that it was written with.
 
         Raises: InputError if it is missing or unreadable or holds another network; UsageError if an
-            option that decides the sequence of updates has another value than when it was written.
+            option on which the updates depend has another value than when it was written.
         """
         saved, description = load_checkpoint(self.last)
-        for name, value in self.fixed.items():
-            if description.get(name, value) != value:
-                raise UsageError(f"--resume: {self.last} was trained with {name} {description[name]}, not {value}")
+        told = {**description, **json.loads(description.get(TRAINING_OPTIONS, "{}"))}
+        told.update((name, description[name]) for name in self._facts if name in description)
+        taken = compare(told, {**self._options, **self._facts}, self.last)
         own = self.parameters()
         faults = sorted(set(own) ^ set(saved))
         faults += [name for name in own if name in saved and own[name].shape != saved[name].shape]
@@ -100,6 +132,9 @@ class TrainState:
             parameter.set_data(Tensor(saved[name].asnumpy(), parameter.dtype))
         self.step = self.saved_step = description["step"]
         self.best_psnr = description["best_psnr"]
+        self._note_finished()
+        if taken:
+            print(taken)
 
     def take_from_first(self, ranks: Ranks) -> None:
         """Set all that a checkpoint holds to what it is on rank 0, the only one that reads it."""
@@ -113,6 +148,7 @@ class TrainState:
         if not self.writes:
             self.step = self.saved_step = int(parts[0][0]) * (1 << 20) + int(parts[0][1])
             self.best_psnr = float(parts[0][2])
+        self._note_finished()
 
     def _write(self, path: Path, parameters: Mapping[str, Any], description: Mapping[str, Any]) -> bool:
         """Write a checkpoint; whether that worked."""
@@ -135,4 +171,5 @@ class TrainState:
                 path.unlink()
 
     def _description(self, **facts) -> Dict[str, Any]:
-        return describe(self.net, **{**self.fixed, "step": self.step, "best_psnr": self.best_psnr, **facts})
+        told = {name: self._options[name] for name in TOLD}
+        return describe(self.net, **{**told, **self._facts, "step": self.step, "best_psnr": self.best_psnr, **facts})

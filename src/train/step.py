@@ -9,19 +9,19 @@ from mindspore import Tensor, float32
 from tqdm import tqdm
 
 from ..data.dataset import Arrays, TrainDataset
-from ..errors import InputError, UserError
+from ..errors import InputError
 from ..ranks.device import Ranks
 from .cell import TrainOneStepCell
 from .log import TimedBatches
-from .state import TrainState
+from .state import NotFinite, TrainState
 
 
 def optimizer_step(options: SimpleNamespace, cell: TrainOneStepCell, batches: TimedBatches, rate: float,
                    data: TrainDataset, state: TrainState, ranks: Ranks) -> Dict[str, float]:
     """One step from `--accumulate` batches. Returns: the means of loss, L1 and CR over them and over the ranks.
 
-    Raises: InputError if the loss or, without a loss scale above 1 to explain it, a gradient is inf or nan, or a rank
-        has no batch.
+    Raises: NotFinite if the loss or, without a loss scale above 1 to explain it, a gradient is inf or nan, InputError
+        if a rank has no batch.
     """
     means = np.zeros(3)
     scale = float(cell.scale[0].asnumpy()) if cell.scale else 1.0
@@ -43,25 +43,25 @@ def optimizer_step(options: SimpleNamespace, cell: TrainOneStepCell, batches: Ti
 def next_batch(batches: TimedBatches, state: TrainState, ranks: Ranks) -> Arrays:
     """The next batch. What was learnt so far is saved before an unreadable image ends the run, on whichever rank.
 
-    Raises: the UserError of this rank, InputError for that of another one.
+    Raises: the exception of this rank, InputError for that of another one.
     """
     batch, failure = None, None
     try:
         batch = next(batches)
-    except UserError as error:
+    except Exception as error:
         failure = error
     if ranks.any(failure is not None):
-        state.save_last()
+        state.save_finished()
         ranks.any(True)  # wait for rank 0 to have saved: the first rank that ends badly takes the others with it
         raise failure or InputError("another rank could not read its images")
     return batch
 
 
-def _not_finite(of_ranks: np.ndarray, data: TrainDataset, state: TrainState, batch: int) -> InputError:
+def _not_finite(of_ranks: np.ndarray, data: TrainDataset, state: TrainState, batch: int) -> NotFinite:
     """Names the images of the ranks whose loss is inf or nan, of all where the gradients alone are."""
     losses, finite = of_ranks[:, 0], of_ranks[:, 3].all()
     culprits = np.flatnonzero(~np.isfinite(of_ranks).all(axis=1))
     culprits = culprits if len(culprits) else np.arange(len(of_ranks))
     names = ", ".join(name for rank in culprits for name in data.batch_names(batch, int(rank)))
-    return InputError(f"loss {losses[culprits[0]]} with {'finite' if finite else 'inf or nan'} gradients in step "
+    return NotFinite(f"loss {losses[culprits[0]]} with {'finite' if finite else 'inf or nan'} gradients in step "
                       f"{state.step + 1}, images {names}; stopped, {state.last_good()}")
