@@ -16,6 +16,7 @@ from .files import PathLike, atomic_write
 
 # A checkpoint without a description is one of the model-zoo reference.
 REFERENCE = {"arch": "gitee", "dcn_sampling": "gitee"}
+REFERENCE_PREFIX = "net."  # in its names: its train_wcl.py saves the network after making it an attribute of the loss
 
 # What train.py keeps beside the weights to go on from; everyone else passes over it.
 TRAINING_STATE = ("optimizer.", "ema.")
@@ -67,6 +68,8 @@ def load_checkpoint(path: PathLike) -> Tuple[Dict[str, Parameter], Dict[str, Any
     description = {name: _as_python(entries[name]) for name in facts}
     if description.pop(CHECKSUM, None) not in (None, _checksum(parameters, description)):
         raise InputError(f"{path}: damaged, its content has another checksum than it had when it was written")
+    if all(name.startswith(REFERENCE_PREFIX) for name in parameters):
+        parameters = {name[len(REFERENCE_PREFIX):]: value for name, value in parameters.items()}
     return parameters, description
 
 

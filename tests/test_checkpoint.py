@@ -67,6 +67,52 @@ def test_a_checkpoint_without_description_is_one_of_the_reference(tmp_path, gite
     assert_same_weights(weights(net), weights(gitee))
 
 
+CONVOLUTIONS = {  # of the reference's network (its src/models/model.py and DCN.py): shape of the weight, has a bias
+    "sub_mean": ((3, 3, 1, 1), True), "add_mean": ((3, 3, 1, 1), True), "down1.0": ((64, 3, 7, 7), True),
+    "down2.0": ((128, 64, 3, 3), True), "down3.0": ((256, 128, 3, 3), True), "block.conv1": ((256, 256, 3, 3), True),
+    "block.conv2": ((256, 256, 3, 3), True), "block.calayer.ca.0": ((32, 256, 1, 1), True),
+    "block.calayer.ca.2": ((256, 32, 1, 1), True), "block.palayer.pa.0": ((32, 256, 1, 1), True),
+    "block.palayer.pa.2": ((1, 32, 1, 1), True), "up1.0": ((256, 128, 3, 3), True), "up2.0": ((128, 64, 3, 3), True),
+    "up3.0": ((3, 64, 7, 7), True), "dcn_block.conv": ((256, 256, 3, 3), False),
+    "dcn_block.p_conv": ((18, 256, 3, 3), False), "dcn_block.m_conv": ((9, 256, 3, 3), False),
+    "deconv": ((3, 3, 3, 3), True),
+}
+
+
+def reference_parameters():
+    """Name -> values of all parameters, as the reference's network names them before its training renames them."""
+    rng = np.random.default_rng(1)
+    shapes = {"mix4.w": (), "mix5.w": ()}
+    for name, (shape, has_bias) in CONVOLUTIONS.items():
+        shapes[f"{name}.weight"] = shape
+        if has_bias:
+            shapes[f"{name}.bias"] = shape[1 if name in ("up1.0", "up2.0") else 0]
+    return {name: np.asarray(rng.standard_normal(shape), np.float32) for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize("prefix", ["net.", ""])
+def test_a_file_with_the_references_names_loads(tmp_path, prefix):
+    """Its train_wcl.py saves the network after it has made it the attribute `net` of the loss: that renames it."""
+    values = {name: Tensor(value) for name, value in reference_parameters().items()}
+    entries = [{"name": prefix + name, "data": value} for name, value in values.items()]
+    mindspore.save_checkpoint(entries, str(tmp_path / "aecrnet_ascend.ckpt"))
+    net, description = load_network(tmp_path / "aecrnet_ascend.ckpt")
+    assert (description["arch"], description["dcn_sampling"]) == ("gitee", "gitee")
+    assert_same_weights(weights(net), values)
+
+
+def test_an_attribute_of_a_cell_is_renamed_by_mindspore():
+    """What the reference's loss does to its network's names."""
+    class Loss(nn.Cell):
+        def __init__(self, net):
+            super().__init__()
+            self.net = net
+
+    net = nn.SequentialCell(nn.Conv2d(3, 3, 1))
+    Loss(net)
+    assert [parameter.name for parameter in net.get_parameters()] == ["net.0.weight"]
+
+
 def test_training_state_is_passed_over(tmp_path, gitee):
     extra = {"optimizer.step": np.array(7), "optimizer.moment1.mix4.w": np.array(0.5, np.float32),
              "ema.mix4.w": np.array(2.0, np.float32)}
