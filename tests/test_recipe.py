@@ -23,7 +23,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -r check
 if sys.version_info < (3, 10):
     pytest.skip("the recipe needs Python 3.10", allow_module_level=True)
 
-from checkpoints.recipe import batches, haze_variety, health, optimizer, train  # noqa: E402
+from checkpoints.recipe import batches, curve, haze_variety, health, optimizer, train  # noqa: E402
 from checkpoints.recipe.network import Conv3x3, DeformPatches, Dehaze  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -345,3 +345,17 @@ def test_one_line_for_a_folder_without_photos(tmp_path):
     done = run(*short_run(tmp_path, tmp_path / "run"), env={**os.environ})
     assert done.returncode == 1
     assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] and "Traceback" not in done.stderr
+
+
+def test_the_curve_of_runs_counts_the_crops_of_those_before(tmp_path):
+    logs = {"a": "50,1,90,0.08,,,1,1,1,1\n99,2,180,0.07,22.5,,1,1,1,1\n", "b": "50,1,90,0.06,23.5,,1,1,1,1\n"}
+    for name, rows in logs.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "log.csv").write_text(",".join(train.COLUMNS) + "\n" + rows)
+    assert curve.read_log(tmp_path / "b/log.csv", 180) == ([(270, 0.06)], [(270, 23.5)])
+    assert curve.main([str(tmp_path / "a"), str(tmp_path / "b"), "--output", str(tmp_path / "curve.png")]) == 0
+    assert cv2.imread(str(tmp_path / "curve.png")) is not None
+    for text, said in (("", "holds no row"), ("step,l1\n1,2\n", "not the log of a run")):
+        (tmp_path / "b/log.csv").write_text(text)
+        with pytest.raises(InputError, match=f"log.csv: {said}"):
+            curve.main([str(tmp_path / "b"), "--output", str(tmp_path / "curve.png")])
