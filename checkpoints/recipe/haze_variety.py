@@ -12,7 +12,8 @@ import numpy as np
 
 GAMMA = (0.7, 1.4)  # of the clear scene: underexposed to overexposed
 BETA = (0.05, 2.5)  # almost clear to dense, drawn on a logarithmic scale
-AIRLIGHT = (0.6, 1.0)  # brightness of each channel
+NEAR = (0.0, 0.5)  # haze before the nearest things, as a share of the largest depth: haze machines stand close
+AIRLIGHT = (0.5, 1.0)  # of each channel
 TINT = 0.06  # deviation of a channel from grey; photographed fog and dust lie within about twice this value
 UNEVEN_BETA, UNEVEN_LIGHT = 0.35, 0.06  # deviations of log(beta) and of the airlight over the image
 NOISE = 0.02  # largest deviation of sensor noise, as a fraction of white
@@ -31,7 +32,8 @@ def varied_haze(clear: np.ndarray, depth: np.ndarray, rng: np.random.Generator) 
     density = np.exp(UNEVEN_BETA * smooth_field(height, width, rng)) if uneven else 1.0
     airlight = np.clip(rng.uniform(*AIRLIGHT) + TINT * rng.standard_normal(3), *AIRLIGHT).astype(np.float32)
     light = 1 + UNEVEN_LIGHT * smooth_field(height, width, rng)[..., None] if uneven else 1.0
-    through = np.exp(-beta * density * depth)[..., None]
+    near = rng.uniform(*NEAR) if rng.random() < 0.5 else 0.0
+    through = np.exp(-beta * density * (near + (1 - near) * depth))[..., None]
     hazy = scene * through + np.minimum(airlight * light, 1) * (1 - through)
     if rng.random() < 0.5:
         hazy = hazy + rng.uniform(0, NOISE) * rng.standard_normal(hazy.shape).astype(np.float32)
