@@ -26,7 +26,7 @@ from src.files import atomic_write
 
 ROOT = Path(__file__).resolve().parent.parent
 CASES = ("dcn", "dcn_gradient", "wide_conv", "network", "network_gitee", "network_1600x1200", "loss", "step", "eval",
-         "tiled", "cpp", "loader", "modes", "start_up")
+         "tiled", "cpp", "runtimes", "loader", "modes", "start_up")
 
 
 def main(argv: Optional[List[str]] = None) -> None:

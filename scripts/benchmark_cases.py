@@ -302,6 +302,14 @@ def _cpp(folder):
                 notes=lambda: [f"peak memory of the C++ program: {max(peaks):.0f} MB (goal 1500)"], has_memory=False)
 
 
+def _runtimes(folder):
+    from benchmark_runtimes import BFLOAT16, MINDSPORE, measure
+
+    figures, size = measure(folder), (480, 640)
+    return Case(lambda: figures[BFLOAT16, size][0], lambda: figures[MINDSPORE, size][0],
+                "MindSpore; ours OpenVINO in bfloat16, 480x640", 0.35, notes=figures.lines, has_memory=False)
+
+
 def _output(command):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 

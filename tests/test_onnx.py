@@ -1,12 +1,20 @@
 """export.py --file_format ONNX writes a graph that computes what the checkpoint computes, on any runtime."""
+import hashlib
+import importlib.util
+
+import benchmark_runtimes
 import numpy as np
 import pytest
 from mindspore import Tensor, ops
 from test_export_graph import FORMS, seeded_network
 
 from golden.seeded import image
-from src.aecrnet import VALUE_RANGE
+from src.aecrnet import VALUE_RANGE, Dehaze
+from src.checkpoint import load_network
+from src.commands import export
 from src.dcn import DeformConv2d
+from src.errors import InputError
+from src.export import onnx_model as onnx_model_module
 from src.export.onnx_dcn import deform_conv
 from src.export.onnx_model import onnx_model
 from src.export.onnx_nodes import Graph
@@ -63,3 +71,61 @@ def test_onnx_computes_what_the_network_computes_at_every_size(arch, dcn_samplin
         expected = np.clip(net(Tensor(hazy * white)).asnumpy() / white, 0, 1)
         assert expected.std() > 0.01
         assert np.abs(runner(hazy) - expected).max() <= 1e-5
+
+
+# the command
+
+def metadata(path):
+    return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("mode_kept")
+def test_the_file_says_what_it_is_and_stands_alone(random_checkpoint, tmp_path, capsys):
+    flags = ["--ckpt_path", str(random_checkpoint), "--file_format", "ONNX", "--file_name", str(tmp_path / "m")]
+    assert export.main([*flags, "--image_height", "21", "--image_width", "30"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+    facts = metadata(tmp_path / "m.onnx")
+    assert facts["checkpoint_sha256"] == hashlib.sha256(random_checkpoint.read_bytes()).hexdigest()
+    assert (facts["arch"], facts["range"], facts["dtype"], facts["multiple_of"]) == ("gitee", "[0, 1]", "float32", "4")
+    shown = capsys.readouterr().out
+    assert "m.onnx: gitee from " in shown and "input [1, 3, 24, 32] (the next multiples of 4" in shown
+    assert "loaded again, at 32x24: largest difference to the checkpoint " in shown
+    assert OnnxRunner(tmp_path / "m.onnx").size == (24, 32)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("mode_kept")
+def test_a_model_that_differs_from_the_checkpoint_leaves_the_old_file(random_checkpoint, tmp_path, monkeypatch):
+    (tmp_path / "m.onnx").write_text("of yesterday")
+    monkeypatch.setattr(onnx_model_module, "TOLERANCE", -1.0)
+    with pytest.raises(InputError, match="m.onnx: differs from the checkpoint by .* of the range, .*nothing was"):
+        export.main(["--ckpt_path", str(random_checkpoint), "--file_format", "ONNX", "--dynamic", "--file_name",
+                     str(tmp_path / "m")])
+    assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+    assert (tmp_path / "m.onnx").read_text() == "of yesterday"
+
+
+def test_a_model_of_open_size_is_compared_at_three_sizes():
+    assert len(set(onnx_model_module.CHECKED_SIZES)) == 3
+
+
+def test_the_references_sampling_has_no_native_operator():
+    with pytest.raises(InputError, match="--onnx_dcn native: cannot sample as this checkpoint does .gitee.; leave it"):
+        onnx_model(Dehaze("gitee", "gitee"), "0" * 64, dcn="native")
+
+
+def test_missing_packages_are_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="--file_format ONNX: needs packages .* pip install onnx onnxruntime$"):
+        export.main(["--file_format", "ONNX", "--file_name", str(tmp_path / "m")])
+
+
+@pytest.mark.slow
+def test_the_benchmark_asks_each_runtime_in_turn(random_checkpoint, tmp_path, monkeypatch):
+    net, _ = load_network(random_checkpoint)
+    (tmp_path / "m.onnx").write_bytes(onnx_model(net, "0" * 64))
+    monkeypatch.setattr(benchmark_runtimes, "SETTINGS", {"onnxruntime": {}, "OpenVINO float32": {}})
+    found = benchmark_runtimes._in_turns((24, 32), tmp_path / "m.onnx")
+    assert list(found) == ["onnxruntime", "OpenVINO float32"]
+    assert all(0 < seconds < 60 and 50 < memory < 2000 for seconds, memory in found.values())
