@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, described from inside, loaded strictly."""
+"""Checkpoints. They are written whole or not at all, contain their description, and are loaded strictly."""
 from __future__ import annotations
 
 import hashlib
@@ -14,11 +14,11 @@ from .aecrnet import ARCHS, VALUE_RANGE, Dehaze
 from .errors import InputError, one_line
 from .files import PathLike, atomic_write
 
-# A checkpoint without a description is one of the model-zoo reference.
+# A checkpoint without a description comes from the model-zoo reference.
 REFERENCE = {"arch": "gitee", "dcn_sampling": "gitee"}
 REFERENCE_PREFIX = "net."  # in its names: its train_wcl.py saves the network after making it an attribute of the loss
 
-# What train.py keeps beside the weights to go on from; everyone else passes over it.
+# Prefixes of the training state, which train.py keeps beside the weights. Other programs ignore it.
 TRAINING_STATE = ("optimizer.", "ema.")
 TRAINING_OPTIONS = "options"  # in the description: all options of the run, as JSON
 
@@ -26,7 +26,7 @@ CHECKSUM = "sha256"  # where it stands in the description; files of the referenc
 
 
 def describe(net: Dehaze, **facts: Any) -> Dict[str, Any]:
-    """The description that goes into a checkpoint of `net`: what a reader needs to use it, and `facts`."""
+    """The description for a checkpoint of `net`: all that a reader needs to use it, and `facts`."""
     return {"arch": net.arch, "dcn_sampling": net.dcn_sampling, "value_range": VALUE_RANGE[net.arch], **facts}
 
 
@@ -43,7 +43,7 @@ def save_checkpoint(path: PathLike, parameters: Mapping[str, Any], description: 
     values = [{"name": name, "data": _as_tensor(value)} for name, value in parameters.items()]
     with atomic_write(path) as temporary:
         mindspore.save_checkpoint(values, str(temporary), append_dict=description)
-        temporary.chmod(0o644)  # MindSpore writes it for its owner to read, nothing more
+        temporary.chmod(0o644)  # MindSpore lets only the owner read the file
 
 
 def load_checkpoint(path: PathLike) -> Tuple[Dict[str, Parameter], Dict[str, Any]]:
@@ -76,7 +76,8 @@ def load_checkpoint(path: PathLike) -> Tuple[Dict[str, Parameter], Dict[str, Any
 def load_network(path: PathLike, raw_weights: bool = False, dcn_backend: str = "auto") -> Tuple[Dehaze, Dict[str, Any]]:
     """Build the network that a checkpoint describes and load its weights, for evaluation.
 
-    `raw_weights`: of a FILENAME_last.ckpt the trained weights, not their running average. `dcn_backend` as in `Dehaze`.
+    `raw_weights`: take the trained weights of a FILENAME_last.ckpt, and not their running average. `dcn_backend`: as in
+    `Dehaze`.
 
     Raises: InputError if the file cannot be read or its parameters are not those of the network.
     """
@@ -95,9 +96,9 @@ def load_network(path: PathLike, raw_weights: bool = False, dcn_backend: str = "
 
 
 def network_weights(parameters: Mapping[str, Parameter], raw_weights: bool = False) -> Dict[str, Parameter]:
-    """The network's parameters out of those of a FILENAME_last.ckpt, which holds the training state too.
+    """The parameters of the network in a FILENAME_last.ckpt, without the training state.
 
-    Where it holds a running average (`--ema_decay`), that is what was validated, and is taken unless `raw_weights`.
+    If the file holds running averages (`--ema_decay`), they were validated, and are taken unless `raw_weights` is set.
     """
     own = {name: value for name, value in parameters.items() if not name.startswith(TRAINING_STATE)}
     return own if raw_weights else {name: parameters.get(f"ema.{name}", value) for name, value in own.items()}

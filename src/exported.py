@@ -1,4 +1,4 @@
-"""How images of any size reach an exported model, which takes one size, or all in multiples of 4."""
+"""Fits images to an exported model, which takes one size, or all sizes in multiples of 4."""
 from __future__ import annotations
 
 from typing import Optional, Tuple
@@ -14,9 +14,9 @@ Size = Tuple[int, int]  # height, width
 
 
 def model_size(image: Size, fixed: Optional[Size], name: PathLike) -> Size:
-    """The size to which an image is mirrored up for the model `name`; `fixed` is the model's one size, if it has one.
+    """The size to which an image is mirrored up for the model `name`. `fixed` is the size of a model of fixed size.
 
-    Raises: InputError naming the model if the image is larger than its one size.
+    Raises: InputError naming the model if the image is larger than `fixed`.
     """
     size = fixed or (image[0] + -image[0] % MULTIPLE, image[1] + -image[1] % MULTIPLE)
     if image[0] > size[0] or image[1] > size[1]:
@@ -26,5 +26,5 @@ def model_size(image: Size, fixed: Optional[Size], name: PathLike) -> Size:
 
 
 def mirror_up(x: np.ndarray, size: Size) -> np.ndarray:
-    """Extend [n, c, h, w] to `size` at the lower and right edge by reflection, repeatedly where the image is small."""
+    """Enlarge [n, c, h, w] to `size` by reflection at the lower and right edge, repeatedly if the image is small."""
     return np.pad(x, ((0, 0), (0, 0), (0, size[0] - x.shape[2]), (0, size[1] - x.shape[3])), mode="reflect")

@@ -55,11 +55,11 @@ def make_output_folder(path: PathLike, flag: str) -> Path:
 
 @contextlib.contextmanager
 def lock_folder(path: PathLike, flag: str) -> Iterator[None]:
-    """Keep other processes that ask for the same, on other hosts too, out of the folder `path` during the block.
+    """Lock the folder `path` during the block against other processes that lock it, also on other hosts.
 
-    The kernel drops the lock when the process ends, however it does. Not for Windows.
+    The kernel drops the lock when the process ends in any way. Does not work on Windows.
 
-    Raises: InputError naming `flag` and who holds the lock.
+    Raises: InputError naming `flag` and the holder of the lock.
     """
     import fcntl
 
@@ -67,7 +67,7 @@ def lock_folder(path: PathLike, flag: str) -> Iterator[None]:
     while True:
         with open(file, "a+", encoding="utf-8") as lock:
             try:
-                # of the process, not of the open file as flock's: a forked child does not keep it
+                # This lock belongs to the process, and flock's to the open file. A forked child does not keep it.
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 if error.errno in (errno.EACCES, errno.EAGAIN):
@@ -76,7 +76,7 @@ def lock_folder(path: PathLike, flag: str) -> Iterator[None]:
                 print(f"warning: {flag} {path}: cannot be locked ({error.strerror})", file=sys.stderr)
             else:
                 if not _is_same(lock, file):
-                    continue  # its holder removed it between our open and lock
+                    continue  # the holder removed the file between open and lock
                 lock.truncate(0)
                 lock.write(f"process {os.getpid()} on {socket.gethostname()}, since {time.strftime('%F %T')}\n")
                 lock.flush()
@@ -85,7 +85,7 @@ def lock_folder(path: PathLike, flag: str) -> Iterator[None]:
                 return
             finally:
                 with contextlib.suppress(OSError):
-                    file.unlink()  # before the lock is dropped: who has opened it sees that it is another file
+                    file.unlink()  # before the lock is dropped, so that another process notices the removal
 
 
 def _is_same(opened: TextIO, path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Dehaze images with a trained network: what eval.py and infer.py use, and the Python API.
+"""Dehazes images with a trained network. This is the Python API, which eval.py and infer.py use too.
 
     from src.inference import Dehazer
     from src.data.images import write_image
@@ -7,7 +7,7 @@
     write_image("clear.png", dehazer.dehaze("hazy.jpg"))
     frame = dehazer.dehaze(array)            # uint8 RGB[h, w, 3] -> the same
 
-MindSpore is imported when a Dehazer needs it, not with this module: it takes seconds.
+This module does not import MindSpore, which takes seconds. A Dehazer imports it if it needs it.
 """
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:  # imports MindSpore
 SHIPPED_CHECKPOINT = shipped("checkpoints/aecrnet.ckpt")
 AUTO_TILE_PIXELS = 1_000_000  # larger images are tiled unless --tile says otherwise
 AUTO_TILE = 512  # pixels
-OVERLAP = 64  # pixels; what the network sees to each side of a pixel is about as wide
+OVERLAP = 64  # pixels; about as wide as the area that the network sees on each side of a pixel
 RECEPTIVE_FIELD = 145  # pixels across, as ascend310_infer/inc/options.h counts them
-WHOLE = -1  # as `tile`: never tile
+WHOLE = -1  # value of `tile`: never tile
 
 Size = Tuple[int, int]  # height, width
 
@@ -40,26 +40,26 @@ class Dehazer:
     """A network with everything around it: 8-bit images in and out, tiles, self-ensemble.
 
     Args:
-        checkpoint: a .ckpt file, or the .onnx file of an exported model for another `runtime` than MindSpore; None
-            for the checkpoint that is shipped. Arch and value range stand in the file.
+        checkpoint: a .ckpt file, or for a `runtime` other than MindSpore the .onnx file of an exported model. None: the
+            shipped checkpoint. The file contains arch and value range.
         device_target: "CPU", "GPU" or "Ascend".
-        tile: longest side in pixels of what the network sees at once; bounds the memory. 0: AUTO_TILE
-            for images above AUTO_TILE_PIXELS; -1: always the whole image. Tiles overlap by `overlap`
-            pixels or a little more, and fade into each other there. The network's channel attention
-            averages over what it sees, so a tiled result differs slightly from the whole image's.
-        self_ensemble: mean over the eight flips and quarter turns, eight times slower.
-        device_id: which card.
-        raw_weights: of a FILENAME_last.ckpt of train.py the weights, not their running average (`--ema_decay`).
+        tile: longest side in pixels of the network's input, which bounds the memory. 0: AUTO_TILE for images above
+            AUTO_TILE_PIXELS. -1: always the whole image. Tiles overlap by at least `overlap` pixels and are blended
+            there. The network's channel attention averages over a tile, so a tiled result differs slightly from that of
+            the whole image.
+        self_ensemble: average over the eight flips and quarter turns, which takes eight times as long.
+        device_id: number of the card.
+        raw_weights: use the weights of a FILENAME_last.ckpt, not their running average (`--ema_decay`).
         dcn_backend: "gather", "native" or "auto", see `src.dcn.DeformConv2d`.
-        network: instead of a checkpoint, anything with the attributes `path`, `description` and
-            `value_range`, the method `expect(shape, calls)`, and a call float32[n, 3, h, w] ->
-            float32[n, 3, h, w]; src.network_runner.NetworkRunner shows what each means. If it takes images of
-            one size only, its attribute `size` says height and width: larger ones go in tiles of that size.
-        runtime: what computes: "mindspore", "onnxruntime" or "openvino".
-        precision: what OpenVINO computes in: "float32" or "bfloat16".
+        network: replaces the checkpoint. An object with the attributes `path`, `description` and `value_range`, the
+            method `expect(shape, calls)`, and a call float32[n, 3, h, w] -> float32[n, 3, h, w], as in
+            src.network_runner.NetworkRunner. A network of fixed size has the attribute `size` (height, width), and
+            larger images are cut into tiles of that size.
+        runtime: "mindspore", "onnxruntime" or "openvino".
+        precision: type of OpenVINO's computations, "float32" or "bfloat16".
 
-    Raises: InputError if the checkpoint, the device or the runtime cannot be used, UsageError for arguments that are
-        wrong or do not go together.
+    Raises: InputError if the checkpoint, the device or the runtime cannot be used. UsageError for arguments that are
+        wrong or do not fit together.
     """
 
     def __init__(
@@ -103,9 +103,9 @@ class Dehazer:
         return restore_in_tiles(pixels, self._restore, tile, self.overlap, self.fixed)
 
     def dehaze_batch(self, images: Sequence[np.ndarray]) -> List[np.ndarray]:
-        """Restore images of one size in one pass; one by one where they are tiled or averaged over turns.
+        """Restore images of one size in one pass. With tiles or self-ensemble, restore them one by one.
 
-        Args and returns: uint8 RGB[h, w, 3] each. The results are those of `dehaze`.
+        Args and returns: uint8 RGB[h, w, 3] each. The results equal those of `dehaze`.
         """
         if len(images) == 1 or self.self_ensemble or self._tile(images[0].shape[:2]) is not None:
             return [self.dehaze(image) for image in images]
@@ -114,12 +114,12 @@ class Dehazer:
         return list(to_uint8(self._run(np.stack(images))))
 
     def diagnose(self, images: Iterable[np.ndarray]) -> Optional[Health]:
-        """Whether all parts of the network take part: `.warning()` of the result is empty, or says what is wrong.
+        """Find out whether all parts of the network work. `.warning()` of the result names a fault, or is empty.
 
         Args:
-            images: at least one, uint8 RGB[h, w, 3]; the middle 256 px of each are looked at. Four are enough.
+            images: at least one, uint8 RGB[h, w, 3]. The probe sees the middle 256 px of each. Four are enough.
 
-        Returns: None for an exported model, which cannot be looked into.
+        Returns: None for an exported model, which has no probe.
         """
         if not hasattr(self.network, "probe"):
             return None
@@ -140,7 +140,7 @@ class Dehazer:
                     f"and the overlap and {MIN_SIDE}); export with --dynamic")
 
     def expect(self, sizes: Iterable[Size], batch_size: int = 1) -> None:
-        """Announce the (height, width) of images to come, so that the network can choose between compiling or not."""
+        """Announce the (height, width) of later images, so that the network can decide whether to compile a graph."""
         counts = {}
         for size in () if self.fixed else sizes:
             counts[size] = counts.get(size, 0) + 1
@@ -159,14 +159,14 @@ class Dehazer:
             self.network.expect((count % together, 3, height, width), 1 if count % together else 0)
 
     def _tile(self, size: Size) -> Optional[int]:
-        """Longest side of the tiles for an image of `size`; None where one pass does."""
+        """Longest side of the tiles for an image of `size`. None if no tiles are needed."""
         if self.fixed:
             return max(self.fixed) if size[0] > self.fixed[0] or size[1] > self.fixed[1] else None
         tile = self.tile or (AUTO_TILE if size[0] * size[1] > AUTO_TILE_PIXELS else WHOLE)
         return tile if tile != WHOLE and max(size) > tile else None
 
     def _restore(self, image: np.ndarray) -> np.ndarray:
-        """uint8 RGB[h, w, 3] -> float32[h, w, 3] in 0..255, in one pass or eight."""
+        """uint8 RGB[h, w, 3] -> float32[h, w, 3] in 0..255, in one pass or in eight."""
         if self.self_ensemble:
             return restore_with_ensemble(image, lambda turned: self._run(turned[None])[0])
         return self._run(image[None])[0]
@@ -195,7 +195,7 @@ def open_dehazer(options: SimpleNamespace, mindir_path: str = "") -> Dehazer:
 def check_options(options: SimpleNamespace, mindir_path: str = "") -> None:
     """Find mistakes in the flags of section `inference` before MindSpore is imported.
 
-    Raises: UsageError for a value out of range, InputError if the checkpoint or the exported model is not there.
+    Raises: UsageError for a value out of range, InputError if the checkpoint or the exported model is missing.
     """
     check_tiles(options.tile, options.overlap)
     if mindir_path and options.raw_weights:
@@ -214,7 +214,7 @@ def check_options(options: SimpleNamespace, mindir_path: str = "") -> None:
 
 def check_tiles(tile: int, overlap: int) -> None:
     """Raises: UsageError naming --tile or --overlap."""
-    smallest = 2 * MIN_SIDE  # tiles are made even, down to half of this
+    smallest = 2 * MIN_SIDE  # tiles get one length, which may be half of this
     if tile not in (0, WHOLE) and (tile < smallest or tile % ALIGN):
         raise UsageError(f"--tile {tile}: must be a multiple of {ALIGN} from {smallest} on, 0 or -1 (see --help)")
     longest = (AUTO_TILE if tile in (0, WHOLE) else tile) - MIN_SIDE
@@ -223,9 +223,9 @@ def check_tiles(tile: int, overlap: int) -> None:
 
 
 def find_checkpoint(path: Optional[PathLike]) -> Path:
-    """The checkpoint to use, the shipped one for None.
+    """The checkpoint to use. None means the shipped one.
 
-    Raises: InputError if it is not there.
+    Raises: InputError if the file is missing.
     """
     found = SHIPPED_CHECKPOINT if path is None else Path(path)
     if not found.is_file():

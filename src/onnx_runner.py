@@ -1,6 +1,6 @@
 """The network as an ONNX model on onnxruntime or OpenVINO, as a function of numpy arrays.
 
-A file that export.py has written needs neither MindSpore nor the package `onnx`; a checkpoint's graph needs both.
+A file of export.py needs neither MindSpore nor the package `onnx`. The graph of a checkpoint needs both.
 """
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .errors import InputError, UsageError, one_line
 from .exported import mirror_up, model_size
 from .files import PathLike, sha256
 
-MINDSPORE = "mindspore"  # as --runtime
-FORMAT = "1"  # of what stands in the metadata
+MINDSPORE = "mindspore"  # value of --runtime
+FORMAT = "1"  # format of the metadata
 FACTS = ("arch", "dcn_sampling", "checkpoint_sha256", "onnx_dcn", "dtype")
-# where onnxruntime runs, best first, as far as its wheel was built for it
+# devices of onnxruntime, best first; a wheel has some of them
 PROVIDERS = {"CUDAExecutionProvider": "CUDA", "CoreMLExecutionProvider": "CoreML", "DmlExecutionProvider": "DirectML",
              "CPUExecutionProvider": "CPU"}
 
@@ -28,13 +28,13 @@ class _Opened(NamedTuple):
 
     run: Callable[[np.ndarray], np.ndarray]
     metadata: Dict[str, str]
-    shape: Sequence[Any]  # of the input; what is no int is open
+    shape: Sequence[Any]  # shape of the input; a side that is no int is open
     device: str
 
 
 def check_runtime(path: Path, runtime: str, precision: str, device_target: str = "CPU", raw_weights: bool = False
                   ) -> None:
-    """Find what does not go together before a runtime is imported.
+    """Find flags that do not fit together, before a runtime is imported.
 
     Args: `path` of a checkpoint or an ONNX file, flags as in configs/gitee.yaml.
     Raises: UsageError naming a flag, InputError naming a package that is not installed.
@@ -57,7 +57,7 @@ def check_runtime(path: Path, runtime: str, precision: str, device_target: str =
 
 
 def open_runner(path: Path, runtime: str, precision: str, raw_weights: bool = False) -> OnnxRunner:
-    """The model of an ONNX file, or of a checkpoint, for which MindSpore is imported. Raises: as OnnxRunner."""
+    """The model of an ONNX file or of a checkpoint, which needs MindSpore. Raises: the errors of OnnxRunner."""
     if path.suffix.lower() == ".onnx":
         return OnnxRunner(path, runtime, precision)
     from .checkpoint import load_network
@@ -71,13 +71,13 @@ class OnnxRunner:
     """A model on a runtime, as the network of a `src.inference.Dehazer`.
 
     Args:
-        path: the file, or the name to use for `model`.
+        path: the file, or a name for `model`.
         runtime: "onnxruntime" or "openvino".
-        precision: "float32", or "bfloat16" (OpenVINO) to compute in.
-        model: content of the file, where it is at hand.
+        precision: type of the computations, "float32" or (OpenVINO only) "bfloat16".
+        model: content of the file; None: read the file.
 
     Attributes: path, description, value_range, size as in src.export.model.MindirNetwork.
-    Raises: InputError if the runtime is not installed or does not start, or the file is none of export.py's models.
+    Raises: InputError if the runtime is not installed or does not start, or if the file is no model of export.py.
     """
 
     value_range = 1.0
@@ -102,12 +102,12 @@ class OnnxRunner:
         self.size: Optional[Tuple[int, int]] = sides if all(isinstance(side, int) for side in sides) else None
 
     def expect(self, shape, calls: int) -> None:
-        """Nothing to prepare."""
+        """Does nothing: the model needs no preparation."""
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """float32[n, 3, h, w] in 0..1 -> the same, restored, clipped.
+        """Hazy images, float32[n, 3, h, w] in 0..1 -> restored images of the same shape, clipped.
 
-        Raises: InputError for an image larger than a model of fixed size takes, or that the runtime fails at.
+        Raises: InputError if an image is larger than a model of fixed size, or if the runtime fails.
         """
         return np.concatenate([self._one(image[None]) for image in x])
 
@@ -116,7 +116,7 @@ class OnnxRunner:
         size = model_size((h, w), self.size, self.path)
         try:
             out = self._run(mirror_up(x, size))
-        except Exception as error:  # the runtimes' own, which share no other base
+        except Exception as error:  # exceptions of the runtimes, which have no other common base
             raise InputError(f"{self.path}: {self.description['runtime']} fails at {size[1]}x{size[0]} "
                              f"({one_line(error)[:200]}); a smaller --tile needs less memory") from None
         return out[:, :, :h, :w]
@@ -132,7 +132,7 @@ def _imported(runtime):
 def _on_onnxruntime(onnxruntime, path, model) -> _Opened:
     providers = [provider for provider in PROVIDERS if provider in onnxruntime.get_available_providers()]
     settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = 3  # errors; they come as exceptions
+    settings.log_severity_level = 3  # errors only, which are exceptions too
     try:
         session = onnxruntime.InferenceSession(model, settings, providers=providers)
     except Exception as error:
@@ -147,7 +147,7 @@ def _on_openvino(openvino, path, model, precision) -> _Opened:
     core = openvino.Core()
     try:
         network = core.read_model(model)
-        # said in any case: OpenVINO computes in bfloat16 by itself where the processor can
+        # always set, because OpenVINO's default is bfloat16 if the processor has it
         compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": name, "PERFORMANCE_HINT": "LATENCY"})
         metadata = network.get_rt_info(["framework"]).value if network.has_rt_info(["framework"]) else {}
     except Exception as error:
@@ -160,13 +160,13 @@ def _on_openvino(openvino, path, model, precision) -> _Opened:
 
 
 def _version(library):
-    return library.__version__.split("-")[0]  # OpenVINO's goes on with its build
+    return library.__version__.split("-")[0]  # OpenVINO's version ends with its build
 
 
 def _refused(path, model, runtime, error):
     text = one_line(error)
     if "DeformConv" in text:
         return InputError(f"{path}: {runtime} has no DeformConv; export with --onnx_dcn gather")
-    if "NOT_IMPLEMENTED" in text and b"float16" in model:  # stands in our metadata
+    if "NOT_IMPLEMENTED" in text and b"float16" in model:  # from our metadata
         return InputError(f"{path}: {runtime} has no float16 on this processor; export without --half")
     return InputError(f"{path}: {runtime} cannot read it, damaged or no ONNX model ({text[:120]})")

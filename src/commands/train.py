@@ -50,18 +50,18 @@ def main(argv=None) -> int:
 
 
 def train_alone(options, ranks, stop: StopSignals) -> int:
-    """`train`, with the folder locked by the process that writes there."""
+    """Call `train`. The process that writes to the folder locks it."""
     if ranks.rank > 0:
         return train(options, ranks, stop)
     with lock_folder(options.ckpt_save_path, "--ckpt_save_path"):
-        train_options.refuse_to_overwrite(options)  # what ended between the first look and the lock
+        train_options.refuse_to_overwrite(options)  # another run may have ended before the lock
         return train(options, ranks, stop)
 
 
 def train(options, ranks, stop: StopSignals) -> int:
     """Train to the last step or until a signal. Returns: the exit code.
 
-    Raises: whatever ends the loop, after the last finished step is saved.
+    Raises: the exception that ends the loop, after the last finished step is saved.
     """
     from ..train import setup
     from ..train.log import TimedBatches, TrainingLog
@@ -110,7 +110,7 @@ def train(options, ranks, stop: StopSignals) -> int:
 
 @contextlib.contextmanager
 def saved_on_failure(state) -> Iterator[None]:
-    """Save the last finished step before an exception ends the run; not if that is why it ends."""
+    """Save the last finished step before an exception ends the run, except if saving raised the exception."""
     from ..train.state import NotFinite
 
     try:

@@ -1,4 +1,4 @@
-"""`train.py --dry_run`: whether a run would start, and what it comes to, found out on CPU and without writing."""
+"""`train.py --dry_run`: tests on CPU whether a run would start, and describes the run. It writes no file."""
 from __future__ import annotations
 
 import resource
@@ -12,15 +12,15 @@ from ..ranks.device import Ranks, init_device
 from . import amp, setup
 from .cell import TrainOneStepCell
 
-SIDE, IMAGES = 32, 2  # of the step that is compiled; the operators and their types are those of any size
+SIDE, IMAGES = 32, 2  # size of the compiled step; its operators and types do not depend on the size
 
 
 def dry_run(options: SimpleNamespace) -> int:
     """Open data, weights and VGG19; compile and run one step on CPU, at the level and with the operators of the card.
 
-    bfloat16 is compiled as float16: MindSpore's convolutions on CPU know none.
+    bfloat16 is compiled as float16, because MindSpore's convolutions on CPU have no bfloat16.
 
-    Raises: UserError, as the run itself would. Returns: 0, the exit code.
+    Raises: UserError, as the run itself would raise it. Returns: the exit code 0.
     """
     target, dtype, options.amp_level = options.device_target, options.amp_dtype, amp.level(options)
     if target != "CPU" and options.dcn_backend == "auto" and options.dcn_sampling == "exact":
@@ -46,7 +46,7 @@ def dry_run(options: SimpleNamespace) -> int:
 
 
 def _step(cell: TrainOneStepCell, hazy: np.ndarray, clear: np.ndarray):
-    """Loss of a step, and whether its gradients are finite. Images: float32[3, h, w]."""
+    """The loss of a step, and whether its gradients are finite. Images: float32[3, h, w]."""
     crops = [Tensor(np.stack([image[:, :SIDE, :SIDE]] * IMAGES)) for image in (hazy, clear)]
     loss, _, _, finite = cell(*crops, Tensor(0.0, float32), True)
     return float(loss), bool(finite)

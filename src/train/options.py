@@ -12,11 +12,11 @@ from ..errors import InputError, UsageError, one_line
 from ..files import PathLike
 from ..limits import as_list
 
-# What --resume may set anew, since no update depends on it; every other option is refused if it differs.
+# Options that --resume may change, because no update depends on them. A change of any other option is refused.
 FREE = ("device_id", "dir_data", "cache_mb", "num_parallel_workers", "dir_test", "test_every", "log_every",
         "vgg_ckpt_path", "ckpt_path", "save_every", "max_steps", "summary_dir", "modelArts_mode", "data_url",
         "train_url")
-OF_PLACE = ("ckpt_save_path", "filename", "resume", "given")  # where the run lies, not what it is
+OF_PLACE = ("ckpt_save_path", "filename", "resume", "given")  # the place of a run, and not its content
 
 
 def check(options: SimpleNamespace) -> None:
@@ -64,14 +64,14 @@ def refuse_to_overwrite(options: SimpleNamespace) -> None:
 
 
 def of_run(options: SimpleNamespace) -> Dict[str, Any]:
-    """The options that make a run what it is, for its checkpoint."""
+    """The options that define a run, for its checkpoint."""
     return {name: value for name, value in vars(options).items() if name not in OF_PLACE}
 
 
 def compare(saved: Mapping[str, Any], current: Mapping[str, Any], path: PathLike) -> str:
-    """Which options a resumed run has other values for than when its checkpoint `path` was written, in one line.
+    """Compare the options of a resumed run with those in its checkpoint `path`.
 
-    Returns: those of FREE, empty if there are none. Raises: UsageError for the others.
+    Returns: a line with the changed options of FREE, or an empty text. Raises: UsageError for other changed options.
     """
     others = [name for name, value in current.items() if saved.get(name, value) != value]
     refused = [f"{name} {_text(saved[name])}, not {_text(current[name])}" for name in others if name not in FREE]
@@ -82,7 +82,7 @@ def compare(saved: Mapping[str, Any], current: Mapping[str, Any], path: PathLike
 
 
 def save(options: SimpleNamespace) -> None:
-    """Write the resolved options beside the checkpoints; a resumed run keeps those that it was started with.
+    """Write the resolved options beside the checkpoints. A resumed run keeps the options of its start.
 
     Raises: InputError if that fails.
     """

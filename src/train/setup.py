@@ -1,4 +1,4 @@
-"""The parts of a training run, made from its options."""
+"""Creates the parts of a training run from its options."""
 from __future__ import annotations
 
 import functools
@@ -31,7 +31,7 @@ DEMO_FOLDER = Path("output/demo_data")
 
 
 def train_dataset(options: SimpleNamespace, ranks: Ranks) -> TrainDataset:
-    """Training batches of this rank, in the arch's value range."""
+    """The training batches of this rank, in the value range of the arch."""
     folder, layout = _located(options.dir_data, options.data_train)
     source = open_source(
         folder, layout, options.cache_mb, tuple(options.airlight_range),
@@ -51,7 +51,7 @@ def steps_per_epoch(options: SimpleNamespace, data: TrainDataset) -> int:
 
 
 def validation_pairs(options: SimpleNamespace) -> List[Pair]:
-    """The images to validate on; none where `--data_test` is empty."""
+    """The validation images. Empty if `--data_test` is empty."""
     if not options.data_test:
         return []
     pairs, _ = find_pairs(*_located(options.dir_test or options.dir_data, options.data_test))
@@ -59,7 +59,7 @@ def validation_pairs(options: SimpleNamespace) -> List[Pair]:
 
 
 def _located(folder: str, layout: str) -> Tuple[str, str]:
-    """Folder and layout; for `Demo`, of the photos that scikit-image ships, hazed and written there."""
+    """Folder and layout. For `Demo`, the hazed photos of scikit-image are written to the folder first."""
     return (_demo_folder(), "Pairs") if layout == "Demo" else (folder, layout)
 
 
@@ -69,7 +69,7 @@ def _demo_folder() -> Path:
 
 
 def network(options: SimpleNamespace) -> Dehaze:
-    """The network in training mode, with the weights of `--ckpt_path` if there is one and the run starts anew.
+    """The network in training mode. A new run starts with the weights of `--ckpt_path`, if it is given.
 
     Raises: InputError or UsageError if the checkpoint cannot be read or is of another arch or sampling.
     """
@@ -92,7 +92,7 @@ def _require_same_graph(options: SimpleNamespace, description: Dict[str, Any]) -
 
 
 def train_cell(options: SimpleNamespace, net: Dehaze, ranks: Ranks) -> TrainOneStepCell:
-    """Loss, Adam and the step around them."""
+    """The training step, with its loss and Adam."""
     lower_precision(net, options)
     loss = NetWithCRLossCell(net, contrast_loss(options), options.contra_lambda, options.neg_num)
     weights = net.trainable_params()
@@ -109,7 +109,7 @@ def train_cell(options: SimpleNamespace, net: Dehaze, ranks: Ranks) -> TrainOneS
 
 
 def contrast_loss(options: SimpleNamespace) -> Optional[ContrastLoss]:
-    """CR with the user's VGG19; None for `--contra_lambda 0`."""
+    """CR with the user's VGG19. None for `--contra_lambda 0`."""
     if options.contra_lambda == 0:
         return None
     if options.vgg_random:
@@ -123,7 +123,7 @@ def contrast_loss(options: SimpleNamespace) -> Optional[ContrastLoss]:
 def train_state(
     options: SimpleNamespace, cell: TrainOneStepCell, net: Dehaze, data: TrainDataset, ranks: Ranks,
 ) -> TrainState:
-    """Where the run is, on all ranks: at its start, or with `--resume` at its last checkpoint, which rank 0 reads.
+    """The state of the run on all ranks. With `--resume`, rank 0 reads it from the last checkpoint.
 
     Raises: InputError if the ranks have other training images.
     """
@@ -137,12 +137,12 @@ def train_state(
 
 
 def _require_same_images(options: SimpleNamespace, data: TrainDataset, ranks: Ranks) -> None:
-    """With other images on one host, ranks would wait for each other's steps for ever, or learn some images twice."""
+    """Raises: InputError if a host has other images. Ranks would then wait for ever, or learn some images twice."""
     if np.ptp(ranks.gather([data.items_per_epoch, *divmod(_names(data), 1 << 16)]), axis=0).any():
         raise InputError(f"{options.dir_data}: must hold the same images on all hosts; rank {ranks.rank} finds "
                          f"{len(data.source.names)}, other ones than another rank")
 
 
 def _names(data: TrainDataset) -> int:
-    """A checksum of the images' names in their order, without the folder, which may have moved."""
+    """A checksum of the names of the images in their order. The folder may move, so it does not count."""
     return zlib.crc32("\n".join(Path(name).name for name in data.source.names).encode(errors="replace"))

@@ -1,4 +1,4 @@
-"""Everything a run needs to go on exactly where it stopped, in one checkpoint."""
+"""The state of a run in one checkpoint. A resumed run continues exactly where the run stopped."""
 from __future__ import annotations
 
 import contextlib
@@ -20,23 +20,23 @@ from . import amp
 from .cell import TrainOneStepCell
 from .options import compare, of_run
 
-# Options that each checkpoint tells by name; FILENAME_last.ckpt holds all of them.
+# Options that each checkpoint names in its description. FILENAME_last.ckpt holds all options.
 TOLD = ("arch", "dcn_sampling", "seed", "batch_size", "accumulate", "patch_size", "data_train",
         "offset_lr_factor", "block_lr_factor", "amp_dtype")
 
 
 class NotFinite(InputError):
-    """The loss, a gradient or a weight is inf or nan: what was learnt last is not worth saving."""
+    """The loss, a gradient or a weight is inf or nan. The state is then not saved."""
 
 
 class TrainState:
-    """The parameters of a run by name, and where it is: step, best score, the options it was started with.
+    """The state of a run: its parameters by name, step, best score, and the options of its start.
 
     The data order, crops and haze of a step depend on (seed, step) alone, so no random state is kept.
 
     Args:
-        images_per_epoch: training images; with another number the data order is another one.
-        ranks: only rank 0 writes.
+        images_per_epoch: number of training images, which decides the order of the data.
+        ranks: the ranks of the run. Only rank 0 writes.
         images: what tells the training images from others, a checksum of their names.
     """
 
@@ -49,42 +49,42 @@ class TrainState:
                        "amp_level": amp.level(options)}
         self._options = of_run(options)
         self.step, self.best_psnr = 0, -1.0
-        self.saved_step = 0  # of the last checkpoint
+        self.saved_step = 0  # step of the last checkpoint
         self._note_finished()
 
     def parameters(self) -> Dict[str, Parameter]:
-        """Weights, running statistics, moments and step of the optimizer, EMA, loss scale."""
+        """Weights, running statistics, EMA, loss scale, and moments and step of the optimizer, by name."""
         optimizer = self.cell.optimizer
         kept = list(self.net.get_parameters()) + list(optimizer.moment1) + list(optimizer.moment2)
         kept += [optimizer.step] + list(self.cell.ema) + list(self.cell.scale)
         return {parameter.name: parameter for parameter in kept}
 
     def finish_step(self) -> None:
-        """Count the step that was just done."""
+        """Count the step that has ended."""
         self.step += 1
         self._note_finished()
 
     def _note_finished(self) -> None:
-        """Keep what a step may change without an update: running statistics and loss scale, which are small."""
+        """Copy what a step may change before the update: running statistics and loss scale. Both are small."""
         self._updates = int(self.cell.optimizer.step.asnumpy())
         fixed = [parameter for parameter in self.net.get_parameters() if not parameter.requires_grad]
         self._statistics = [(parameter, parameter.asnumpy().copy()) for parameter in (*fixed, *self.cell.scale)]
 
     def save_finished(self) -> None:
-        """Save the last finished step when the next one, or what comes after it, has failed.
+        """Save the last finished step after a later failure.
 
-        Where the failed step has begun to change the weights, the checkpoint before it stays the last good one.
+        If the failed step has already changed weights, nothing is saved, and the checkpoint before it stays.
         """
-        with contextlib.suppress(Exception):  # another one is on its way, which says more
+        with contextlib.suppress(Exception):  # the failure itself is more important
             if int(self.cell.optimizer.step.asnumpy()) == self._updates:
                 for parameter, value in self._statistics:
                     parameter.set_data(Tensor(value))
                 self.save_last()
 
     def save_last(self) -> None:
-        """Write the whole state, unless that is done. If it fails, say so and keep the file before it.
+        """Write the whole state, unless it is already written. On an error, print a warning and keep the old file.
 
-        Raises: NotFinite if the state holds inf or nan; the file before it stays.
+        Raises: NotFinite if the state holds inf or nan. The old file then stays.
         """
         if self.step == self.saved_step:
             return
@@ -97,23 +97,23 @@ class TrainState:
             self.saved_step = self.step
 
     def save_best(self, psnr: float) -> None:
-        """Write the weights to use, the EMA where there is one, without training state, if the score is the best."""
+        """If the score is the best so far, write the weights (the EMA if there is one) without the training state."""
         if psnr > self.best_psnr and self._write(
                 self.best, self.evaluation_weights(), self._description(val_psnr=psnr)):
             self.best_psnr = psnr
 
     def evaluation_weights(self) -> Dict[str, Any]:
-        """The network's parameters, their running averages in their place where the run keeps some."""
+        """The network's parameters. Weights with a running average are replaced by it."""
         return network_weights(self.parameters())
 
     def last_good(self) -> str:
-        """Which checkpoint a broken run can go back to, for its last words."""
+        """A text that names the checkpoint from which a broken run can continue."""
         if not self.saved_step:
             return "no checkpoint has been saved yet"
         return f"the last good checkpoint is {self.last} of step {self.saved_step}"
 
     def resume(self) -> None:
-        """Load the last checkpoint, and say which options are other ones than those that it was written with.
+        """Load the last checkpoint, and print which options differ from those in the checkpoint.
 
         Raises: InputError if it is missing or unreadable or holds another network; UsageError if an
             option on which the updates depend has another value than when it was written.
@@ -137,7 +137,7 @@ class TrainState:
             print(taken)
 
     def take_from_first(self, ranks: Ranks) -> None:
-        """Set all that a checkpoint holds to what it is on rank 0, the only one that reads it."""
+        """Copy the state from rank 0 to all ranks. Only rank 0 reads a checkpoint."""
         parameters = list(self.parameters().values())
         values = [parameter.asnumpy() for parameter in parameters]
         facts = np.array([*divmod(self.step, 1 << 20), self.best_psnr])  # float32 is exact up to 2**24
@@ -151,7 +151,7 @@ class TrainState:
         self._note_finished()
 
     def _write(self, path: Path, parameters: Mapping[str, Any], description: Mapping[str, Any]) -> bool:
-        """Write a checkpoint; whether that worked."""
+        """Write a checkpoint. Returns: whether it is written."""
         if not self.writes:
             return True
         self._remove_leftovers()
@@ -165,7 +165,7 @@ class TrainState:
         return True
 
     def _remove_leftovers(self) -> None:
-        """Delete the temporary files of a save that was killed or failed: each is as large as a checkpoint."""
+        """Delete the temporary files of killed or failed saves. Each is as large as a checkpoint."""
         for path in self._folder.glob(f".{glob.escape(self._name)}_*.tmp.*"):
             with contextlib.suppress(OSError):
                 path.unlink()

