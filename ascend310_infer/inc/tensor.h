@@ -1,4 +1,4 @@
-// Between 8-bit images and the network's floats: the pre- and post-processing of infer.py.
+// Converts 8-bit images to the network's floats and back, as infer.py does.
 #ifndef AECRNET_INC_TENSOR_H_
 #define AECRNET_INC_TENSOR_H_
 
@@ -29,15 +29,15 @@ struct Tensor {
   }
 };
 
-// A part of the image, levels 0..255 -> 0..top. Beyond the right and bottom edge it goes on by reflection that does
-// not repeat the edge (numpy's "reflect"), as often as it takes.
+// A part of the image, with levels 0..255 scaled to 0..top. Beyond the right and bottom edge the image is reflected
+// without the edge pixel (numpy's "reflect"), repeatedly if needed.
 Tensor ToTensor(const Image& image, float top, Window rows, Window columns);
 
 // Clips the model's 0..top and scales it to 0..255. NaN becomes 0.
 void ClipAndScale(float top, Tensor* tensor);
 
-// Rounds the first `rows` rows of 0..255 half to even into image->rgb, from row `top` of the image on. What lies beyond
-// the image's right and bottom edge is left out.
+// Rounds the first `rows` rows of 0..255 half to even into image->rgb, starting at row `top` of the image. Values beyond
+// the right and bottom edge of the image are left out.
 void Round(const Tensor& tensor, int rows, int top, Image* image);
 
 }  // namespace aecrnet

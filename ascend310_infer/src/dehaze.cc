@@ -27,7 +27,7 @@ int LongestSide(const Image& image, int tile) {
   return tile == 0 ? kAutoTile : tile;
 }
 
-// Adds a window's result to the strip, from column `left` on.
+// Adds the result of a window to the strip, starting at column `left`.
 void Add(const Tensor& part, const std::vector<float>& row_weights, const std::vector<float>& column_weights, int left,
          Tensor* strip) {
   for (int c = 0; c < 3; ++c) {
@@ -40,7 +40,7 @@ void Add(const Tensor& part, const std::vector<float>& row_weights, const std::v
   }
 }
 
-// Moves the strip up by `rows` rows, zeros behind.
+// Moves the strip up by `rows` rows and fills the end with zeros.
 void MoveUp(int rows, Tensor* strip) {
   for (int c = 0; c < 3; ++c) {
     float* const begin = strip->row(c, 0);
@@ -49,7 +49,7 @@ void MoveUp(int rows, Tensor* strip) {
   }
 }
 
-// The weighted sum of the windows' results, rounded into result->rgb. A row of windows is held in float at a time.
+// Rounds the weighted sum of the windows' results into result->rgb. Only one row of windows is in memory as floats.
 void RestoreWindows(Model* model, float top, const Image& image, const std::vector<Window>& rows,
                     const std::vector<Window>& columns, Image* result) {
   const std::vector<std::vector<float>> row_weights = Ramps(rows);

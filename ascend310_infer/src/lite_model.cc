@@ -27,13 +27,13 @@ std::shared_ptr<ms::Context> MakeContext(const Options& options) {
   }
   auto device = std::make_shared<ms::AscendDeviceInfo>();
   device->SetDeviceID(static_cast<std::uint32_t>(options.device_id));
-  // half precision, the default, cannot hold the pixel numbers of the deformable convolution
+  // the default, half precision, cannot represent the pixel numbers of the deformable convolution
   device->SetPrecisionMode("enforce_origin");
   context->MutableDeviceInfo().push_back(device);
   return context;
 }
 
-// Why Build failed: what Lite itself reports is of no use to the user.
+// The reason why Build failed. Lite's own report does not help a user.
 std::string Diagnosis(const Options& options) {
   if (options.device_target != "CPU") {
     const std::string card = "/dev/davinci" + std::to_string(options.device_id);

@@ -6,7 +6,7 @@
 namespace aecrnet {
 namespace {
 
-// Index into 0..size-1 that position mirrors to.
+// The index in 0..size-1 that the position is mirrored to.
 int Reflected(int position, int size) {
   if (size == 1) return 0;
   const int period = 2 * (size - 1);
@@ -42,7 +42,7 @@ void Round(const Tensor& tensor, int rows, int top, Image* image) {
   for (int y = 0; y < rows; ++y) {
     for (int x = 0; x < image->width; ++x) {
       for (int c = 0; c < 3; ++c) {
-        // weighted sums of tiles may pass 255 by a rounding error
+        // by rounding, a weighted sum of tiles may exceed 255
         *to++ = static_cast<std::uint8_t>(std::nearbyint(std::min(tensor.row(c, y)[x], 255.0F)));
       }
     }

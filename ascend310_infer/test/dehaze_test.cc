@@ -8,7 +8,7 @@
 #include "testing.h"
 #include "tiling.h"
 
-// Counts for the tests below: the largest piece of memory that was asked for.
+// The largest requested piece of memory, for the tests below.
 static std::size_t largest_allocation = 0;
 
 [[gnu::noinline]] void* operator new(std::size_t size) {
@@ -22,7 +22,7 @@ static std::size_t largest_allocation = 0;
 namespace aecrnet {
 namespace {
 
-// Inverts, and remembers the sizes that it was given.
+// Inverts the image, and records the sizes of its inputs.
 class Inverter : public Model {
  public:
   explicit Inverter(float top) : top_(top) {}
@@ -111,7 +111,7 @@ TEST(Dehaze, TilesByItselfAboveAMegapixelUnlessForbidden) {
   EXPECT_EQ(whole.sizes, (std::vector<std::pair<int, int>>{{700, 1432}}));
 }
 
-// Darker from tile to tile.
+// Each tile is darker than the one before.
 class Dimming : public Model {
  public:
   Tensor Run(const Tensor& input) override {

@@ -3,12 +3,12 @@ const place = dividers(find("result")); // slider.js
 const RUNTIMES = { webgpu: "WebGPU", wasm: "WebAssembly" };
 const MIN_SIDE = 16; // pixels, as in src/data/images.py
 
-let current = 0; // id of the photo that is wanted
-let photo; // {name, width, height, url, start}: the one that is worked on or shown
-const kept = []; // addresses of the pictures that are shown
+let current = 0; // id of the current photo
+let photo; // {name, width, height, url, start} of the photo in work or on show
+const kept = []; // addresses of the shown pictures
 
 // ---- the thread with the network ----
-// Started from a blob, it is under the page's Content-Security-Policy; started from a file, it would be under none.
+// A thread from a blob obeys the page's Content-Security-Policy. A thread from a file would obey none.
 const source = `import ${JSON.stringify(new URL("worker.js", document.baseURI).href)};`;
 const worker = new Worker(URL.createObjectURL(new Blob([source], { type: "text/javascript" })), { type: "module" });
 worker.onerror = () => fail("The network cannot be started: this browser is too old, or files are missing.");
@@ -64,7 +64,7 @@ function canvas(width, height) {
 }
 
 function progress({ done, total }) {
-  if (done === 0) photo.start = performance.now(); // what came before was loading
+  if (done === 0) photo.start = performance.now(); // the time before was for loading
   const left = Math.ceil(((performance.now() - photo.start) / 1000 / done) * (total - done));
   find("bar").max = total;
   find("bar").value = done;
@@ -113,7 +113,7 @@ function fail(text) {
   say("");
 }
 
-// ---- what the visitor does ----
+// ---- actions of the visitor ----
 find("file").addEventListener("change", (event) => {
   if (event.target.files.length) open(event.target.files[0]);
   event.target.value = ""; // the same file may be chosen again

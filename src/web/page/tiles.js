@@ -1,6 +1,6 @@
-// Tiles with blended seams: what src/infer/tiles.py does, number by number.
+// Tiles with blended seams. The numbers equal those of src/infer/tiles.py.
 
-const ALIGN = 4; // the network halves twice: tiles that start elsewhere would see another sampling grid
+const ALIGN = 4; // the network halves twice: only such tiles have the sampling grid of the image
 const alignUp = (value) => Math.ceil(value / ALIGN) * ALIGN;
 
 /**

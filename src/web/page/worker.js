@@ -1,14 +1,14 @@
-// The network, in a thread of its own so that the page stays alive.
-// Messages to it: {id, picture: {data, width, height}} starts a picture in the place of the one before; {id} only stops.
-// Messages from it: {id, done, total} tiles; {id, data, runtime}; {id, error}. Those with id 0 are about the start.
+// The network. It runs in a thread, so that the page stays responsive.
+// Messages to it: {id, picture: {data, width, height}} starts a picture and stops the one before; {id} only stops.
+// Messages from it: {id, done, total} tiles; {id, data, runtime}; {id, error}. Id 0 is for messages about the start.
 import { restoreInTiles } from "./tiles.js";
 
 class Stopped extends Error {}
 
 const address = (path) => new URL(path, import.meta.url).href;
-let model, network; // what model.json says; {runtime, run}
-let current = 0; // id of the picture that is wanted
-let queue = start(); // one picture after the other: a session runs once at a time
+let model, network; // the content of model.json; {runtime, run}
+let current = 0; // id of the current picture
+let queue = start(); // one picture after another, because a session has one run at a time
 
 onmessage = ({ data }) => {
   current = data.id;
@@ -30,7 +30,7 @@ async function start() {
 async function open(runtime) {
   const { env, InferenceSession, Tensor } = await import(address(`onnxruntime/ort.${runtime}.min.mjs`));
   env.wasm.wasmPaths = address("onnxruntime/");
-  env.logLevel = "error"; // it warns of each operator that is not on the GPU
+  env.logLevel = "error"; // it warns of each operator that does not run on the GPU
   const session = await InferenceSession.create(address(`model.onnx?${model.sha256}`), { executionProviders: [runtime] });
   return {
     runtime,
@@ -45,7 +45,7 @@ async function dehaze({ id, picture }) {
   if (!picture || !network || id !== current) return;
   try {
     const data = await restoreInTiles(picture, model, restore, async (done, total) => {
-      await new Promise((resolve) => setTimeout(resolve)); // lets messages in
+      await new Promise((resolve) => setTimeout(resolve)); // handles waiting messages
       if (id !== current) throw new Stopped();
       postMessage({ id, done, total });
     });
