@@ -36,8 +36,8 @@ Tensor ToTensor(const Image& image, float top, Window rows, Window columns);
 // Clips the model's 0..top and scales it to 0..255. NaN becomes 0.
 void ClipAndScale(float top, Tensor* tensor);
 
-// Rounds the first `rows` rows of 0..255 half to even into image->rgb, starting at row `top` of the image. Values beyond
-// the right and bottom edge of the image are left out.
+// Rounds the first `rows` rows of 0..255 half to even into image->rgb, starting at row `top` of the image. Values
+// beyond the right and bottom edge of the image are left out.
 void Round(const Tensor& tensor, int rows, int top, Image* image);
 
 }  // namespace aecrnet
