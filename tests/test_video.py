@@ -2,6 +2,7 @@
 import os
 import resource
 import signal
+import threading
 from fractions import Fraction
 
 import av
@@ -11,9 +12,11 @@ import pytest
 
 from src.errors import InputError, UsageError
 from src.video import clip as video_file
+from src.video import dehaze as dehaze_module
 from src.video import rules
 from src.video import sound as video_sound
-from src.video.dehaze import dehaze_video
+from src.video.clip import read_frames
+from src.video.dehaze import AHEAD, dehaze_video
 from src.video.rules import is_video
 
 HEIGHT, WIDTH, FRAMES = 48, 64, 12
@@ -140,6 +143,29 @@ def test_function_sees_rgb_frames_in_order_and_progress_counts_them(clip, tmp_pa
                  progress=lambda done, total: steps.append((done, total)))
     assert steps == [(number + 1, FRAMES) for number in range(FRAMES)]
     assert np.abs(seen[3].astype(int) - frame(3)).mean() < 4  # in BGR order it would be 80
+
+
+def test_frames_are_read_while_the_network_computes_but_not_all_of_them(clip, tmp_path, monkeypatch):
+    ahead, read = threading.Event(), []
+
+    def counted(frames):
+        for image in frames:
+            read.append(image)
+            if len(read) == 2:
+                ahead.set()
+            yield image
+
+    def dehaze(image):
+        assert ahead.wait(10)
+        done.append(image)
+        assert len(read) <= len(done) + AHEAD + 1
+        return image
+
+    done = []
+    monkeypatch.setattr(dehaze_module, "read_frames", lambda clip: counted(read_frames(clip)))
+    stats = dehaze_video(clip, tmp_path / "clear.mp4", dehaze)
+    assert len(done) == FRAMES
+    assert f"{FRAMES / stats.seconds:.3g} frames a second dehazed" in stats.summary()
 
 
 def test_phone_clips_come_out_upright(clip, tmp_path):

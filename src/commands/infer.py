@@ -28,6 +28,7 @@ from ..inference import Dehazer, check_options, open_dehazer
 from ..report.report import Report, software_versions
 
 SECTIONS = ("device", "inference", "infer")
+FRAMES_A_SECOND = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"  # below 1 too
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -86,7 +87,7 @@ def dehaze_clip(dehazer: Dehazer, job: Job, options: SimpleNamespace) -> bool:
         check_size(frame, str(job.source))
         return dehazer.dehaze(frame)
 
-    with tqdm(unit="frame", desc=job.source.name, dynamic_ncols=True) as bar:
+    with tqdm(unit="frame", desc=job.source.name, dynamic_ncols=True, bar_format=FRAMES_A_SECOND) as bar:
         def show(done: int, frames: int) -> None:
             bar.total = frames
             bar.update()

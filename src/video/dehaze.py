@@ -1,9 +1,12 @@
 """Dehaze a video file frame by frame."""
 from __future__ import annotations
 
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, Iterator, List, Optional
 
 import av
 import cv2
@@ -17,6 +20,8 @@ from .rules import CODECS, is_video
 
 Dehaze = Callable[[np.ndarray], np.ndarray]
 Progress = Callable[[int, int], None]
+
+AHEAD = 2  # frames that are decoded while the network computes
 
 
 @dataclass
@@ -35,6 +40,7 @@ class VideoStats:
     flicker_input: float
     flicker_unblended: float  # of the network's frames
     flicker_output: float  # after the temporal blend
+    seconds: float  # from reading the first frame to writing the last
     notes: List[str] = field(default_factory=list)  # what the user should know, one line each
 
     def summary(self) -> str:
@@ -44,7 +50,8 @@ class VideoStats:
             before = f", {self.flicker_unblended:.2f} before the blend"
         return (f"{self.frames} frames of {self.width}x{self.height} at {self.fps:.5g} a second, "
                 f"{'with' if self.audio else 'without'} sound; "
-                f"flicker {self.flicker_output:.2f} (input {self.flicker_input:.2f}{before})")
+                f"flicker {self.flicker_output:.2f} (input {self.flicker_input:.2f}{before}); "
+                f"{self.frames / self.seconds:.3g} frames a second dehazed")
 
 
 def dehaze_video(
@@ -69,7 +76,7 @@ def dehaze_video(
     smooth = TemporalBlend(blend)
     _check_target(source, target)
     clip = probe(source)
-    codec = CODECS[target.suffix.lower()]
+    codec, start = CODECS[target.suffix.lower()], time.perf_counter()
     try:
         with atomic_write(target) as whole:
             flicker = _dehaze_frames(clip, whole, codec, dehaze, smooth, progress)
@@ -77,7 +84,8 @@ def dehaze_video(
         raise InputError(f"{target}: cannot be written ({error.strerror or one_line(error)})") from None
     has_sound = not any(note.startswith("sound:") for note in clip.notes)
     return VideoStats(len(clip.times), clip.width, clip.height, float(clip.rate), codec, has_sound,
-                      flicker["input"], flicker["unblended"], flicker["output"], clip.notes)
+                      flicker["input"], flicker["unblended"], flicker["output"],
+                      time.perf_counter() - start, clip.notes)
 
 
 def _check_target(source: Path, target: Path) -> None:
@@ -98,7 +106,7 @@ def _dehaze_frames(
     total = {"input": 0.0, "unblended": 0.0, "output": 0.0}
     before: Dict[str, np.ndarray] = {}
     with write_frames(path, clip, codec) as write:
-        for number, hazy in enumerate(read_frames(clip), 1):
+        for number, hazy in enumerate(_read_ahead(read_frames(clip)), 1):
             dehazed = dehaze(hazy)
             if dehazed.shape != hazy.shape or dehazed.dtype != np.uint8:
                 raise ValueError(f"dehaze gave {dehazed.dtype}{dehazed.shape} for uint8{hazy.shape}")
@@ -110,3 +118,12 @@ def _dehaze_frames(
             if progress:
                 progress(number, len(clip.times))
     return {name: change / max(len(clip.times) - 1, 1) for name, change in total.items()}
+
+
+def _read_ahead(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same frames, read in a thread of their own."""
+    with ThreadPoolExecutor(1) as reader:
+        waiting = deque(reader.submit(next, frames, None) for _ in range(AHEAD))
+        while (frame := waiting.popleft().result()) is not None:
+            waiting.append(reader.submit(next, frames, None))
+            yield frame
