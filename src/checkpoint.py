@@ -63,7 +63,7 @@ def load_checkpoint(path: PathLike) -> Tuple[Dict[str, Parameter], Dict[str, Any
         raise InputError(f"{path}: not a checkpoint, or truncated ({one_line(error)[:120]})") from None
     finally:
         logging.disable(logging.NOTSET)
-    facts = {name for name, value in entries.items() if "." not in name and getattr(value, "shape", ()) == ()}
+    facts = [name for name, value in entries.items() if "." not in name and getattr(value, "shape", ()) == ()]
     parameters = {name: value for name, value in entries.items() if name not in facts}
     description = {name: _as_python(entries[name]) for name in facts}
     if description.pop(CHECKSUM, None) not in (None, _checksum(parameters, description)):

@@ -55,6 +55,7 @@ def test_facts_come_back_with_their_types(tmp_path, gitee):
     save_checkpoint(tmp_path / "net.ckpt", weights(gitee), describe(gitee, **facts))
     parameters, description = load_checkpoint(tmp_path / "net.ckpt")
     assert description == {"arch": "gitee", "dcn_sampling": "exact", "value_range": 255.0, **facts}
+    assert list(description) == ["arch", "dcn_sampling", "value_range", *facts]
     assert {name: type(description[name]) for name in facts} == {name: type(fact) for name, fact in facts.items()}
     assert_same_weights(parameters, weights(gitee))
 

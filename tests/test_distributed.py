@@ -285,6 +285,14 @@ def test_evaluation_shared_by_ranks_writes_the_table_of_one_process(pairs, rando
     assert len(shared[0]) == 9 and shared[1]["images"] == 8
 
 
+@pytest.mark.slow
+def test_a_run_on_one_host_listens_on_its_own_address_alone(tmp_path):
+    code, output = finish(start(command(2, tmp_path, "tests/listening.py")), tmp_path)
+    assert code == 0, output
+    listening = [line for line in output.splitlines() if line.startswith("listens: ")]
+    assert listening and set(listening) == {"listens: 127.0.0.1"}
+
+
 def scores(folder):
     """metrics.csv without seconds, the summary without time and memory, the report without its list of facts."""
     rows = [line.split(",")[:-1] for line in (folder / "metrics.csv").read_text().splitlines()]

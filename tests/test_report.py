@@ -80,6 +80,14 @@ def test_names_and_facts_cannot_break_the_page(tmp_path):
     assert [attrs["data-name"] for attrs in elements.of("figure")] == [shown] * 3
 
 
+def test_facts_have_four_digits_and_stay_in_order(tmp_path):
+    report = Report("Demo", {"val_psnr": 21.903457641601562, "checkpoint": "a.ckpt", "step": 123456, "arch": "paper"})
+    report.add("a.png", photo(), photo(1))
+    html = written(report, tmp_path / "report.html")
+    assert re.findall(r"<dt>(.*?)</dt>\s*<dd>(.*?)</dd>", html) == [
+        ("val_psnr", "21.9"), ("checkpoint", "a.ckpt"), ("step", "123456"), ("arch", "paper")]
+
+
 def test_without_scores_there_is_a_gallery_alone(tmp_path):
     report = Report("Demo", {})
     for number in range(3):

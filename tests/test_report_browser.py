@@ -240,6 +240,20 @@ def test_narrow_screens_never_scroll_sideways(page, width):
     assert run(page, "document.querySelector('.frame').getBoundingClientRect().width") <= width
 
 
+def test_long_names_that_differ_at_the_end_are_never_cut(browser, tmp_path):
+    report = Report("Holiday", {})
+    for number in range(2):
+        images = [np.full((90, 120, 3), level, np.uint8) for level in (200, 90)]
+        report.add(f"holiday/in_the_mountains_of_the_north/first_week/DSC_000{number}.jpg", *images,
+                   scores={"psnr_hazy": 12.0, "psnr": 13.0 + number})
+    report.write(tmp_path / "long.html")
+    show(browser, 400, 844, mobile=True)
+    browser.get((tmp_path / "long.html").as_uri())
+    cut = run(browser, "[...document.querySelectorAll('.card h3, tbody th, .tile a')]"
+                       ".filter((name) => name.scrollWidth > name.clientWidth).map((name) => name.className)")
+    assert cut == []
+
+
 def test_dark_scheme_is_followed(page):
     background = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]"
     assert run(page, background) > 230

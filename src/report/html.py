@@ -32,7 +32,8 @@ def page(title: str, facts: Mapping[str, object], entries: Sequence[Entry]) -> I
     """The text of the whole file, in pieces."""
     pages = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True,
                                lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    pages.filters.update(number=_number, signed=signed, plural=_plural, javascript=_javascript, base64=_base64)
+    pages.filters.update(fact=_fact, number=_number, signed=signed, plural=_plural, javascript=_javascript,
+                         base64=_base64)
     gains = [(gain, number) for number, gain in _finite(entries, "psnr_gain")]
     return pages.get_template("page.html").generate(
         title=title, facts=facts, entries=entries, HEADINGS=HEADINGS,
@@ -64,6 +65,11 @@ def _number(value: float, key: str) -> str:
     if math.isinf(value):
         return signed(value).lstrip("+")
     return f"{value:.2f}" if key.startswith("psnr") else f"{value:.4f}" if key.startswith("ssim") else f"{value:.4g}"
+
+
+def _fact(value: object) -> object:
+    """A number with the four digits that a reader can use. Everything else is unchanged."""
+    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def _javascript(value: float) -> str:

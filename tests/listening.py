@@ -1,0 +1,19 @@
+"""The program of a rank in tests/test_distributed.py. Rank 0 prints where the processes of its run listen.
+
+    python -m src.launch --workers 2 --log_dir LOGS tests/listening.py
+"""
+from types import SimpleNamespace
+
+import psutil
+
+from src.ranks.device import join_ranks
+
+ranks = join_ranks(SimpleNamespace(device_target="CPU", device_id=0))
+ranks.any(False)  # now every rank has opened what it needs
+if ranks.rank == 0:
+    launcher = psutil.Process().parents()[1]
+    own = {process.pid for process in (launcher, *launcher.children(recursive=True))}
+    for one in psutil.net_connections("inet"):
+        if one.pid in own and one.status == psutil.CONN_LISTEN:
+            print("listens:", one.laddr.ip, flush=True)
+ranks.any(False)
