@@ -72,7 +72,7 @@ class Dehazer:
         self.tile, self.overlap, self.self_ensemble = tile, overlap, self_ensemble
         if network is None:
             path = find_checkpoint(checkpoint)
-            check_runtime(path, runtime, precision, device_target, raw_weights)
+            check_runtime(path, runtime, precision, device_target, raw_weights, dcn_backend)
             if runtime == MINDSPORE:
                 from .network_runner import NetworkRunner
 
@@ -209,7 +209,7 @@ def check_options(options: SimpleNamespace, mindir_path: str = "") -> None:
             raise InputError(f"--mindir_path {mindir_path}: no such file")
     else:
         check_runtime(find_checkpoint(options.ckpt_path or None), options.runtime, options.precision,
-                      options.device_target, options.raw_weights)
+                      options.device_target, options.raw_weights, options.dcn_backend)
 
 
 def check_tiles(tile: int, overlap: int) -> None:

@@ -20,7 +20,7 @@ OPSET = 19  # the first opset with DeformConv
 IR_VERSION = 9  # the version of that opset, for runtimes of its time
 CHECKED_SIZES = ((64, 48), (48, 80), (100, 76))  # sizes of the comparison if height and width are open
 TOLERANCE = 1e-4  # largest difference between checkpoint and exported model, as a fraction of the value range
-TOLERANCE_HALF = 2e-2
+TOLERANCE_HALF = 1e-2
 
 
 def onnx_model(net: Dehaze, checkpoint_sha256: str, size: Size = None, dcn: str = "gather", half: bool = False
