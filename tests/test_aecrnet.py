@@ -175,6 +175,7 @@ def test_any_size_gives_the_mirrored_images_result_cut_back(arch, size):
     assert difference(out, cut_back(net, x)) < 1e-5
 
 
+@pytest.mark.slow
 @BOTH_ARCHS
 def test_any_size_gives_the_mirrored_images_result_cut_back_when_compiled(arch):
     net, x = set_weights(Dehaze(arch), 0.7, 0.5).set_train(False), image(8, (2, 3, 17, 30), VALUE_RANGE[arch])
@@ -264,6 +265,7 @@ def training(request):
     return Training(request.param)
 
 
+@pytest.mark.slow
 def test_every_weight_gets_the_same_gradient_on_five_calls(training):
     with running(mindspore.GRAPH_MODE):
         first = training.run()[1]
@@ -274,6 +276,7 @@ def test_every_weight_gets_the_same_gradient_on_five_calls(training):
         np.testing.assert_allclose(again[name], gradient, rtol=0, atol=1e-4 * np.abs(gradient).max(), err_msg=name)
 
 
+@pytest.mark.slow
 def test_gradients_equal_finite_differences_on_repeated_calls(training):
     """The check is along the gradient of each parameter, on a random three quarters of its values."""
     change = {"gitee": 1.6e-3, "paper": 7e-3}[training.net.arch]  # of the total: above its rounding, below its kinks
@@ -299,6 +302,7 @@ def slope(training, weight, direction, step):
     return (totals[0] - totals[1]) / (2 * step)
 
 
+@pytest.mark.slow
 def test_gradients_are_the_same_in_pynative_mode(training):
     with running(mindspore.GRAPH_MODE):
         out, compiled = training.run()

@@ -174,6 +174,7 @@ def finite_differences(case, key, step):
     return result
 
 
+@pytest.mark.slow
 @both_modes
 def test_chunks_do_not_change_output_or_gradients(monkeypatch, mode):
     case = random_case("3x3", channels=(6, 5), size=(7, 9))
@@ -287,6 +288,7 @@ def test_gitee_sampling_repeats_the_reference(golden_gitee, mode):
                 assert difference(out, golden_gitee[f"dcn_{key}_out"]) < 1e-5
 
 
+@pytest.mark.slow
 @both_modes
 def test_gitee_gradients_equal_finite_differences_on_repeated_calls(mode):
     """Gradients by input, kernel and mask weights, with zero offsets, where the reference's sampling has no jumps."""
