@@ -1,6 +1,7 @@
 """Mistakes of the user, reported in one line."""
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Callable, Optional
 
@@ -27,12 +28,26 @@ def one_line(error: BaseException) -> str:
 
 
 def run(main: Callable[[], Optional[int]]) -> None:
-    """Call `main` as a script and exit with its result. A UserError is printed as one line, without a traceback."""
+    """Call `main` as a script and exit with its result. A UserError is printed as one line, without a traceback.
+
+    Ctrl-C and SIGTERM raise KeyboardInterrupt, unless `main` handles them itself. The exit code is then 130 or 143
+    (143 for a Ctrl-C while MindSpore compiles a graph, since it answers SIGINT with SIGTERM).
+    """
+    from .ranks.signals import stop_number
+
+    signal.signal(stop_number(), _interrupt)
     try:
         sys.exit(main() or 0)
     except UserError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+    except MemoryError as error:
+        print(f"error: not enough memory ({one_line(error)}); --tile 256 needs less", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt as error:
+        print("interrupted; what was finished is kept", file=sys.stderr)
+        sys.exit(128 + (error.args[0] if error.args else signal.SIGINT))
+
+
+def _interrupt(number, frame) -> None:
+    raise KeyboardInterrupt(number)

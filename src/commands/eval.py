@@ -7,7 +7,8 @@
     python -m src.launch --workers 8 eval.py --device_target Ascend --dir_data SOTS/indoor --data_test RESIDE
 
 The first command scores the shipped checkpoint on hazed photos from scikit-image. The last command shares the images
-among eight cards. Each command writes metrics.csv (one row for each image) and summary.json to --output_dir.
+among eight cards. Each command writes metrics.csv (one row for each image, as they come) and summary.json to
+--output_dir. After Ctrl-C or a crash, the same command with --resume goes on.
 """
 from __future__ import annotations
 
@@ -30,6 +31,8 @@ SECTIONS = ("device", "inference", "eval", "cloud")
 def main(argv: Optional[List[str]] = None) -> int:
     options = config.parse(sys.argv[1:] if argv is None else argv, SECTIONS, __doc__.splitlines()[0])
     check_options(options, options.mindir_path)
+    if options.resume and options.report:
+        raise UsageError("--report: needs the pictures of all images, leave out --resume")
     if options.data_test not in (*PAIR_LAYOUTS, "Demo"):
         raise UsageError(f"--data_test must be one of {', '.join(PAIR_LAYOUTS)}, Demo, not {options.data_test}")
     warnings.filterwarnings("ignore", module="PIL")  # damage that matters raises an InputError
@@ -43,11 +46,15 @@ def main(argv: Optional[List[str]] = None) -> int:
     dehazer = open_dehazer(options, options.mindir_path)
     evaluation = Evaluation(options, output, dehazer, pairs, ranks)
     evaluation.run()
+    if ranks.rank == 0:
+        for path in unmatched:
+            print(f"error: {path}: no ground truth", file=sys.stderr)
+        evaluation.write(unmatched)
+    if evaluation.stopped:
+        ranks.any(True)  # wait for rank 0 to have written: the first rank that ends badly takes the others with it
+        raise evaluation.stopped
     if ranks.rank > 0:
         return 0
-    for path in unmatched:
-        print(f"error: {path}: no ground truth", file=sys.stderr)
-    evaluation.write(unmatched)
 
     faults = len(evaluation.failures) + len(unmatched)
     if faults:

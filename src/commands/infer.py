@@ -10,6 +10,7 @@ it is grey. The program never overwrites an input.
 """
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 from pathlib import Path
@@ -67,15 +68,19 @@ def dehaze_photos(dehazer: Dehazer, jobs: List[Job], options: SimpleNamespace) -
 
     in_order = sort_by_size(jobs, lambda job: job.source, dehazer, options.batch_size)
     failures = 0
-    with tqdm(total=len(jobs), unit="image", dynamic_ncols=True, disable=not jobs) as bar:
-        for _, outcome in dehaze_all(dehazer, in_order, load, finish, options.batch_size):
-            bar.update()
-            if isinstance(outcome, UserError):
-                failures += 1
-                bar.write(f"error: {errors.one_line(outcome)}", file=sys.stderr)
-    if report:
-        single = jobs[0].target == Path(options.output)
-        report.write((jobs[0].target.parent if single else Path(options.output)) / "report.html")
+    results = dehaze_all(dehazer, in_order, load, finish, options.batch_size)
+    try:
+        with contextlib.closing(results), tqdm(total=len(jobs), unit="image", dynamic_ncols=True,
+                                               disable=not jobs) as bar:
+            for _, outcome in results:
+                bar.update()
+                if isinstance(outcome, UserError):
+                    failures += 1
+                    bar.write(f"error: {errors.one_line(outcome)}", file=sys.stderr)
+    finally:  # of an interrupted run too
+        if report:
+            single = jobs[0].target == Path(options.output)
+            report.write((jobs[0].target.parent if single else Path(options.output)) / "report.html")
     return failures
 
 

@@ -3,8 +3,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Sequence
@@ -12,7 +14,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Sequence
 import numpy as np
 
 from .. import metrics
-from ..errors import InputError, one_line
+from ..errors import InputError, UsageError, one_line
 from ..files import PathLike, atomic_write
 
 # The measures of the papers, then the authors' SSIM, then the measures of the model-zoo reference.
@@ -28,6 +30,9 @@ PROTOCOL = (
     "8-bit RGB at full size. psnr, ssim: RGB, Gaussian window of sigma 1.5, border left out, as in the papers. "
     "official_ssim: the authors' code, zeros beyond the border. psnr_y, ssim_y: Y channel, 1 px border left out, as "
     "the model-zoo reference. _hazy: the input against the ground truth. Means over images.")
+
+COLUMNS = ("name", "width", "height", *(key for name in MEASURES for key in (name, f"{name}_hazy")), "seconds")
+TEXT = {"newline": "", "encoding": "utf-8", "errors": "backslashreplace"}
 
 Scores = Dict[str, float]
 
@@ -59,14 +64,50 @@ def write_table(path: PathLike, rows: List[Mapping[str, Any]]) -> None:
 
     Raises: InputError if the file cannot be written.
     """
-    columns = ["name", "width", "height", *means(rows), "seconds"]
-    # Python reads a file name that is not UTF-8 with lone surrogates, which UTF-8 cannot write
-    with _written(path) as temporary, open(temporary, "w", newline="", encoding="utf-8",
-                                           errors="backslashreplace") as file:
-        writer = csv.DictWriter(file, columns)
+    with _written(path) as temporary, open(temporary, "w", **TEXT) as file:
+        writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        writer.writerows({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
-                         for row in rows)
+        writer.writerows(map(_as_text, rows))
+
+
+def append_row(path: PathLike, row: Mapping[str, Any]) -> None:
+    """Add a row to metrics.csv; several processes may do so. Raises: InputError if the file cannot be written."""
+    import fcntl
+
+    try:
+        with open(path, "a", **TEXT) as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+            writer = csv.DictWriter(file, COLUMNS)
+            if os.fstat(file.fileno()).st_size == 0:
+                writer.writeheader()
+            writer.writerow(_as_text(row))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or one_line(error)})") from None
+
+
+def read_table(path: PathLike) -> List[Dict[str, Any]]:
+    """The rows of metrics.csv as `write_table` takes them; a row that was cut short is left out.
+
+    Raises: InputError if it is missing or no such table.
+    """
+    sides = {"width", "height"}
+    try:
+        with open(path, **TEXT) as file:
+            text = file.read()
+        return [{key: value if key == "name" else int(value) if key in sides else float(value)
+                 for key, value in zip(COLUMNS, row)}
+                for row in list(csv.reader(io.StringIO(text[:text.rfind("\n") + 1])))[1:]]
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as a table of scores ({one_line(error)})") from None
+
+
+def name_in_table(name: str) -> str:
+    """How metrics.csv spells the name of an image: names that are not UTF-8 arrive as lone surrogates."""
+    return name.encode("utf-8", TEXT["errors"]).decode()
+
+
+def _as_text(row: Mapping[str, Any]) -> Dict[str, Any]:
+    return {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
 
 
 def write_summary(path: PathLike, summary: Mapping[str, Any]) -> None:
@@ -76,6 +117,23 @@ def write_summary(path: PathLike, summary: Mapping[str, Any]) -> None:
     """
     with _written(path) as temporary:
         temporary.write_text(json.dumps(_plain(summary), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def check_same(path: Path, facts: Mapping[str, Any]) -> None:
+    """Whether the evaluation that wrote summary.json had the same checkpoint and options.
+
+    Raises: InputError if the file cannot be read, UsageError naming what differs.
+    """
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        others = {key: (earlier[key], value) for key, value in _plain(facts).items()
+                  if key != "checkpoint" and earlier[key] != value}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(f"--resume: {path} of an unfinished evaluation cannot be read ({one_line(error)})") from None
+    if others:
+        told = "; ".join(f"{key} {str(before)[:80] or 'empty'}, not {str(now)[:80] or 'empty'}"
+                         for key, (before, now) in others.items())
+        raise UsageError(f"--resume: {path} was made with {told}")
 
 
 def peak_memory_mb() -> float:

@@ -129,6 +129,8 @@ class RankProcesses:
     def _explain(self, failure: Optional[re.Match]) -> int:
         """Print why the run failed. Returns: the exit code."""
         where = f"all ranks of this host are stopped, their logs are in {self._logs}"
+        if self._signals and self._failed_rank(failure)[1] == 128 + STOP_RANK:
+            return 128 + self._signals[-1]  # it has said so
         if self._signals:
             print(f"stopped by {signal.Signals(self._signals[-1]).name} before the ranks could save; {where}",
                   file=sys.stderr)

@@ -15,6 +15,15 @@ def started_by_msrun() -> bool:
     return "MS_ROLE" in os.environ
 
 
+def stop_number() -> int:
+    """The signal beside SIGINT that asks this process to stop.
+
+    For a rank of msrun it is STOP_RANK: MindSpore uses SIGTERM to end a rank that waits for lost ones, and its data
+    pipeline answers SIGINT with SIGTERM.
+    """
+    return STOP_RANK if started_by_msrun() else signal.SIGTERM
+
+
 def is_distributed() -> bool:
     """Whether this process is a rank. msrun started it (with one rank or more), or RANK_SIZE is above 1.
 
@@ -35,15 +44,11 @@ def end_with_parent(number: int) -> None:
 
 
 class StopSignals:
-    """A context manager that turns SIGINT and SIGTERM into a request to stop after the current step.
-
-    A rank of msrun obeys STOP_RANK instead. MindSpore itself sends SIGTERM to a rank that waits for lost ranks, and
-    its data pipeline sends SIGTERM after a SIGINT.
-    """
+    """A context manager that turns SIGINT and SIGTERM, in a rank STOP_RANK, into a request to stop after this step."""
 
     def __enter__(self) -> StopSignals:
         self.requested = False
-        numbers = (STOP_RANK,) if started_by_msrun() else (signal.SIGINT, signal.SIGTERM)
+        numbers = {stop_number()} if started_by_msrun() else {signal.SIGINT, stop_number()}
         self._before = {number: signal.signal(number, self._request) for number in numbers}
         return self
 

@@ -1,0 +1,111 @@
+"""Ctrl-C and SIGTERM end every command with one line and exit code 130 or 143, and what is done is kept."""
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from halving import HalvingNetwork
+from src import errors
+from src.commands import infer
+from src.data.images import write_image
+from src.inference import Dehazer
+from training import ENVIRONMENT, ROOT
+
+SAID = "interrupted; what was finished is kept"
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Forty photos in hazy/ and the same in GT/."""
+    for kind in ("hazy", "GT"):
+        (tmp_path / "set" / kind).mkdir(parents=True)
+        for index in range(40):
+            image = np.random.default_rng(index).integers(0, 256, (96, 128, 3)).astype(np.uint8)
+            write_image(tmp_path / f"set/{kind}/{index:02}.png", image)
+    return tmp_path / "set"
+
+
+def interrupted(number, is_begun, *command):
+    """Start a command, send it the signal once it has begun its work. Returns: exit code, lines on stderr."""
+    process = subprocess.Popen([sys.executable, *map(str, command)], cwd=ROOT, env=ENVIRONMENT, text=True,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        end = time.monotonic() + 300
+        while not is_begun():
+            assert process.poll() is None and time.monotonic() < end, process.stderr.read()
+            time.sleep(0.02)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    return process.returncode, said.replace("\r", "\n").splitlines()
+
+
+def assert_one_line(lines):
+    """Nothing but progress bars before the line."""
+    assert lines[-1] == SAID
+    assert all("image" in line or not line.strip() for line in lines[:-1]), lines
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_infer(photos, random_checkpoint, tmp_path, number):
+    out = tmp_path / "out"
+    code, lines = interrupted(number, lambda: (out / "00.png").exists(), "infer.py", photos / "hazy", "-o", out,
+                              "--report", "--ckpt_path", random_checkpoint)
+    assert code in (128 + number, 143)  # while MindSpore compiles a graph, it answers SIGINT with SIGTERM
+    assert_one_line(lines)
+    done = len(list(out.glob("*.png")))
+    assert 0 < done < 40 and (out / "report.html").read_text().count("data:image/webp") == 2 * done
+    assert not list(out.glob(".*"))
+
+
+@pytest.mark.slow
+def test_eval(photos, random_checkpoint, tmp_path):
+    table = tmp_path / "out/metrics.csv"
+    code, lines = interrupted(signal.SIGTERM, table.exists, "eval.py", "--dir_data", photos, "--data_test", "Pairs",
+                              "--ckpt_path", random_checkpoint, "--output_dir", tmp_path / "out")
+    assert code == 143
+    assert_one_line([line for line in lines if not line.startswith("warning: ")])
+    assert 1 < len(table.read_text().splitlines()) < 41
+    assert '"complete": false' in (tmp_path / "out/summary.json").read_text()
+
+
+@pytest.mark.slow
+def test_export(random_checkpoint, tmp_path):
+    code, lines = interrupted(signal.SIGTERM, (tmp_path / "out").exists, "export.py", "--file_name",
+                              tmp_path / "out/model", "--ckpt_path", random_checkpoint)
+    assert (code, lines) == (143, [SAID])
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_interrupted_infer_writes_the_report_on_what_it_has_done(photos, tmp_path, monkeypatch):
+    class Interrupted(HalvingNetwork):
+        def __call__(self, x):
+            if len(self.seen) == 3:
+                raise KeyboardInterrupt
+            return super().__call__(x)
+
+    network = Interrupted(tmp_path / "halving.ckpt")
+    monkeypatch.setattr(infer, "open_dehazer", lambda options: Dehazer(network=network))
+    with pytest.raises(KeyboardInterrupt):
+        infer.main([str(photos / "hazy"), "-o", str(tmp_path / "out"), "--report", "--ckpt_path", str(network.path)])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["00.png", "01.png", "02.png", "report.html"]
+    assert (tmp_path / "out/report.html").read_text().count("data:image/webp") == 6
+
+
+@pytest.mark.parametrize("error, code, said", [
+    (KeyboardInterrupt(), 130, SAID), (KeyboardInterrupt(signal.SIGTERM), 143, SAID),
+    (MemoryError("of 8 GB"), 1, "error: not enough memory (of 8 GB); --tile 256 needs less")])
+def test_exit_codes(capsys, error, code, said):
+    def main():
+        raise error
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        errors.run(main)
+    signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == code and capsys.readouterr().err.splitlines()[-1] == said
