@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_infer import make_clip
 
 from src.aecrnet import Dehaze
 from src.checkpoint import load_network
@@ -87,12 +88,15 @@ def test_half_is_close_and_half_the_size(models, restored, tmp_path):
 
 
 @pytest.mark.slow
-def test_infer_runs_photos_tiles_ensemble_and_report_on_a_runtime(models, tmp_path, capsys):
+def test_infer_runs_photos_videos_tiles_ensemble_and_report_on_a_runtime(models, tmp_path, capsys):
     write_image(tmp_path / "a.png", photo(40, 90))
-    flags = [str(tmp_path / "a.png"), "--tile", "48", "--overlap", "16", "--self_ensemble", "--report"]
-    assert infer.main([*flags, "-o", str(tmp_path / "out"), "--ckpt_path", str(models / "open.onnx"), "--runtime",
-                       "openvino"]) == 0
-    assert "computed by openvino 20" in capsys.readouterr().out
+    make_clip(tmp_path / "clip.mp4", frames=2)
+    inputs = [str(tmp_path / "a.png"), str(tmp_path / "clip.mp4")]
+    flags = ["--tile", "48", "--overlap", "16", "--self_ensemble", "--report"]
+    assert infer.main([*inputs, *flags, "-o", str(tmp_path / "out"), "--ckpt_path", str(models / "open.onnx"),
+                       "--runtime", "openvino"]) == 0
+    shown = capsys.readouterr().out
+    assert "computed by openvino 20" in shown and "clip.mp4: 2 frames of 64x48" in shown
     expected = Dehazer(models / "open.onnx", tile=48, overlap=16, self_ensemble=True, runtime="onnxruntime").dehaze(
         photo(40, 90))
     assert np.abs(read_image(tmp_path / "out/a.png").astype(int) - expected).max() <= 1
@@ -119,6 +123,26 @@ def test_an_onnx_file_needs_no_mindspore(models, tmp_path):
         env={**os.environ, "PYTHONPATH": str(tmp_path)})
     assert done.returncode == 0, done.stderr
     assert read_image(tmp_path / "b.png").shape == (24, 32, 3)
+
+
+@pytest.mark.parametrize("taken, device", (
+    (["CUDAExecutionProvider", "CPUExecutionProvider"], "CUDA"), (["CPUExecutionProvider"], "CPU")))
+def test_onnxruntime_is_offered_the_best_device_and_says_which_it_took(taken, device, models, monkeypatch):
+    class Session(onnxruntime.InferenceSession):
+        def __init__(self, model, settings, providers):
+            offered.append(providers)
+            super().__init__(model, settings, providers=["CPUExecutionProvider"])
+
+        def get_providers(self):
+            return taken
+
+    offered = []
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [
+        "AzureExecutionProvider", "CPUExecutionProvider", "CUDAExecutionProvider"])
+    runner = OnnxRunner(models / "open.onnx", "onnxruntime")
+    assert offered == [["CUDAExecutionProvider", "CPUExecutionProvider"]]
+    assert runner.description["runtime"].endswith(f" on {device}")
 
 
 # mistakes
