@@ -31,6 +31,15 @@ def test_files_of_this_repository_exist():
             assert (ROOT / path).exists(), path
 
 
+def test_every_promise_names_tests_that_exist():
+    promises = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    for name in re.findall(r"`(test_\w+)`", promises):
+        assert f"def {name}(" in tests, name
+    rows = [line for line in promises.splitlines() if line.startswith("| ") and line != "| promise | test |"]
+    assert rows and all("`" in row.split(" | ")[1] for row in rows)
+
+
 @pytest.mark.parametrize("script", ENTRY_SCRIPTS)
 def test_flags_in_commands_are_known(script):
     known = options_of(script) | {"config", "help"}

@@ -1,0 +1,19 @@
+"""train.py with a SmallNet and slow steps, for tests/test_soak.py."""
+import time
+
+import training
+from src import errors
+from src.commands import train
+from src.train.log import TrainingLog
+
+original = TrainingLog.add_step
+
+
+def add_step(log, step, **values):
+    original(log, step, **values)
+    time.sleep(0.3)
+
+
+TrainingLog.add_step = add_step
+training.use_small_net()
+errors.run(train.main)
