@@ -48,7 +48,8 @@ setup_venv() {
     [ ${#missing[@]} -eq 0 ] && return
     echo "installing ${missing[*]} (about 1 GB the first time)"
     log=$root/.venv/install.log  # pip prints many warnings that do not matter
-    if ! (cd "$root" && "$PYTHON" -m pip install -q --disable-pip-version-check "${missing[@]/#/-r}") >"$log" 2>&1; then
+    # all files, not only the missing ones: onnx alone would replace the numpy 1 that MindSpore needs
+    if ! (cd "$root" && "$PYTHON" -m pip install -q --disable-pip-version-check "${@/#/-r}") >"$log" 2>&1; then
         grep -v '^WARNING' "$log" >&2
         return 1
     fi

@@ -1,13 +1,34 @@
 """What the scripts do before MindSpore can be imported."""
+import shutil
 import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def bash(folder, script):
+    return subprocess.run(["/bin/bash", "-c", f"source scripts/setup_venv.sh; {script}"], cwd=folder,
+                          capture_output=True, text=True)
+
+
 def test_a_missing_libgomp_is_one_line_that_names_its_package():
     """`/bin/false` is a Python that cannot load the library, and nothing may be installed."""
-    script = "source scripts/setup_venv.sh; install_packages() { :; }; need_openmp /bin/false"
-    done = subprocess.run(["/bin/bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
+    done = bash(ROOT, "install_packages() { :; }; need_openmp /bin/false")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "error: MindSpore needs libgomp.so.1; on Debian or Ubuntu: apt-get install -y libgomp1\n"
+
+
+def test_packages_that_come_later_keep_the_limits_of_the_earlier_ones(tmp_path):
+    """pip sees a.txt too, although only b.txt is new. A Python that writes down its arguments stands for .venv's."""
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    python = tmp_path / ".venv/bin/python"
+    (tmp_path / ".venv/installed").mkdir(parents=True)
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/bash\necho "$@" >> {tmp_path}/calls\n')
+    python.chmod(0o755)
+    for name in ("a.txt", "b.txt", ".venv/installed/a.txt"):
+        (tmp_path / name).write_text(name[-5:])
+    for _ in range(2):  # the second time nothing is new
+        assert bash(tmp_path, "setup_venv a.txt b.txt").returncode == 0
+    calls = [line for line in (tmp_path / "calls").read_text().splitlines() if "pip" in line]
+    assert len(calls) == 1 and calls[0].endswith("-ra.txt -rb.txt")
