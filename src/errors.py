@@ -31,7 +31,7 @@ def run(main: Callable[[], Optional[int]]) -> None:
     """Call `main` as a script and exit with its result. A UserError is printed as one line, without a traceback.
 
     Ctrl-C and SIGTERM raise KeyboardInterrupt, unless `main` handles them itself. The exit code is then 130 or 143
-    (143 for a Ctrl-C while MindSpore compiles a graph, since it answers SIGINT with SIGTERM).
+    (143 for Ctrl-C while MindSpore compiles a graph, because MindSpore turns SIGINT into SIGTERM).
     """
     from .ranks.signals import stop_number
 

@@ -31,6 +31,7 @@ def test_export_graph_computes_what_the_network_computes(arch, dcn_sampling):
     assert np.abs(result - expected).max() <= 1e-5 * top
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch, dcn_sampling", FORMS)
 def test_one_exported_file_serves_every_size(arch, dcn_sampling, tmp_path):
     net = seeded_network(arch, dcn_sampling)

@@ -51,7 +51,7 @@ def main(argv: Optional[List[str]] = None) -> int:
             print(f"error: {path}: no ground truth", file=sys.stderr)
         evaluation.write(unmatched)
     if evaluation.stopped:
-        ranks.any(True)  # wait for rank 0 to have written: the first rank that ends badly takes the others with it
+        ranks.any(True)  # wait until rank 0 has written, because the first failed rank ends all others
         raise evaluation.stopped
     if ranks.rank > 0:
         return 0

@@ -77,7 +77,7 @@ def dehaze_photos(dehazer: Dehazer, jobs: List[Job], options: SimpleNamespace) -
                 if isinstance(outcome, UserError):
                     failures += 1
                     bar.write(f"error: {errors.one_line(outcome)}", file=sys.stderr)
-    finally:  # of an interrupted run too
+    finally:  # also after an interruption
         if report:
             single = jobs[0].target == Path(options.output)
             report.write((jobs[0].target.parent if single else Path(options.output)) / "report.html")

@@ -42,7 +42,7 @@ REPORTED = ("psnr_hazy", "psnr", "ssim_hazy", "ssim")
 class Evaluation:
     """Restores and scores the pairs, and keeps their rows. In a distributed run each rank takes a share.
 
-    metrics.csv gets each row at once. summary.json says from the start that it is not complete.
+    metrics.csv gets each row at once. Until the end, summary.json states that the evaluation is not complete.
 
     Attributes:
         stopped: the exception that ended `run` before all pairs were done, or None.
@@ -69,14 +69,14 @@ class Evaluation:
             self._write_summary([], is_complete=False)
 
     def _earlier_rows(self) -> Dict[str, Dict[str, Any]]:
-        """The rows that an unfinished evaluation left, by the names of their pairs; without `--resume` they go."""
+        """The rows of an unfinished evaluation, by the names of their pairs. Without `--resume`, delete them."""
         rows: List[Dict[str, Any]] = []
         if not self.options.resume:
             self.table.unlink(missing_ok=True)
         elif self.ranks.rank == 0:
             check_same(self.summary, self._facts())
             rows = read_table(self.table) if self.table.exists() else []
-            write_table(self.table, rows)  # without a last row that was cut short
+            write_table(self.table, rows)  # leaves out an incomplete last row
         names = {name_in_table(pair.name): pair.name for pair in self.pairs}
         kept = {names[row["name"]]: row for row in self.ranks.gather_objects(rows)[0] if row["name"] in names}
         images = self.output / "images"
@@ -100,7 +100,7 @@ class Evaluation:
         return health._asdict() if health else {}
 
     def run(self) -> None:
-        """Work off the pairs that have no row yet, until a signal or an exception, which `stopped` then holds.
+        """Restore and score the pairs without a row. A signal or an exception ends this, and is kept in `stopped`.
 
         Raises: an exception of this rank, with other ranks beside it, which cannot be told of it.
         """

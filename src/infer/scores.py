@@ -71,7 +71,7 @@ def write_table(path: PathLike, rows: List[Mapping[str, Any]]) -> None:
 
 
 def append_row(path: PathLike, row: Mapping[str, Any]) -> None:
-    """Add a row to metrics.csv; several processes may do so. Raises: InputError if the file cannot be written."""
+    """Add a row to metrics.csv. Several processes may add rows. Raises: InputError if the file cannot be written."""
     import fcntl
 
     try:
@@ -86,9 +86,9 @@ def append_row(path: PathLike, row: Mapping[str, Any]) -> None:
 
 
 def read_table(path: PathLike) -> List[Dict[str, Any]]:
-    """The rows of metrics.csv as `write_table` takes them; a row that was cut short is left out.
+    """The rows of metrics.csv, as for `write_table`. An incomplete row is left out.
 
-    Raises: InputError if it is missing or no such table.
+    Raises: InputError if the file is missing or no such table.
     """
     sides = {"width", "height"}
     try:
@@ -102,7 +102,7 @@ def read_table(path: PathLike) -> List[Dict[str, Any]]:
 
 
 def name_in_table(name: str) -> str:
-    """How metrics.csv spells the name of an image: names that are not UTF-8 arrive as lone surrogates."""
+    """The spelling of an image's name in metrics.csv. Python reads names that are not UTF-8 with lone surrogates."""
     return name.encode("utf-8", TEXT["errors"]).decode()
 
 
@@ -120,9 +120,9 @@ def write_summary(path: PathLike, summary: Mapping[str, Any]) -> None:
 
 
 def check_same(path: Path, facts: Mapping[str, Any]) -> None:
-    """Whether the evaluation that wrote summary.json had the same checkpoint and options.
+    """Make sure that the evaluation that wrote summary.json had the same checkpoint and options.
 
-    Raises: InputError if the file cannot be read, UsageError naming what differs.
+    Raises: InputError if the file cannot be read, UsageError naming the differences.
     """
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))

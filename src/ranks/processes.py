@@ -130,7 +130,7 @@ class RankProcesses:
         """Print why the run failed. Returns: the exit code."""
         where = f"all ranks of this host are stopped, their logs are in {self._logs}"
         if self._signals and self._failed_rank(failure)[1] == 128 + STOP_RANK:
-            return 128 + self._signals[-1]  # it has said so
+            return 128 + self._signals[-1]  # the rank has printed a message
         if self._signals:
             print(f"stopped by {signal.Signals(self._signals[-1]).name} before the ranks could save; {where}",
                   file=sys.stderr)

@@ -16,7 +16,7 @@ def started_by_msrun() -> bool:
 
 
 def stop_number() -> int:
-    """The signal beside SIGINT that asks this process to stop.
+    """The signal that asks this process to stop, besides SIGINT.
 
     For a rank of msrun it is STOP_RANK: MindSpore uses SIGTERM to end a rank that waits for lost ones, and its data
     pipeline answers SIGINT with SIGTERM.
@@ -44,7 +44,7 @@ def end_with_parent(number: int) -> None:
 
 
 class StopSignals:
-    """A context manager that turns SIGINT and SIGTERM, in a rank STOP_RANK, into a request to stop after this step."""
+    """A context manager that turns SIGINT and SIGTERM (in a rank: STOP_RANK) into a request to stop after this step."""
 
     def __enter__(self) -> StopSignals:
         self.requested = False
