@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Iterator, TextIO, Union
 
-from .errors import InputError, one_line
+from .errors import InputError, UsageError, one_line
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -40,8 +40,10 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
 def make_output_folder(path: PathLike, flag: str) -> Path:
     """Create the folder `path` if it is missing, and make sure that it is writable.
 
-    Raises: InputError naming `flag` if `path` is not a folder or not writable.
+    Raises: UsageError naming `flag` if `path` is empty, InputError if it is not a folder or not writable.
     """
+    if not os.fspath(path):
+        raise UsageError(f"{flag} must not be empty")
     path = Path(path)
     probe = path / f".probe.{os.getpid()}"
     try:

@@ -91,6 +91,7 @@ def test_photos_without_depth_get_one_invented_depth_for_all_levels(scenes, tmp_
     (["--layout", "SOTS", "--beta_range", "1", "2"], 2, "error: --airlight_range, --beta_range: SOTS fixes both"),
     (["--airlight_range", "1", "0.5"], 2, "error: --airlight_range 1.0 0.5: must be two rising numbers"),
     (["--seed", "-3"], 2, "error: --seed -3: must not be negative"),
+    (["--output_dir", ""], 2, "error: --output_dir must not be empty"),
     (["--beta", "3"], 2, "error: unrecognized arguments: --beta 3"),
     (["--depth_first", "9"], 1, "error: --dir_data"),
 ])
