@@ -145,6 +145,7 @@ def test_output_equals_the_definition(name, backend, mode):
             np.testing.assert_allclose(out.asnumpy(), naive(case), rtol=0, atol=2e-5)
 
 
+@pytest.mark.slow
 @both_modes
 def test_gradients_equal_finite_differences_on_repeated_calls(mode):
     """The output is linear in every single value here, so wide differences are exact."""

@@ -1,6 +1,7 @@
 """FastDeconv equals the authors' numbers, its definition and finite differences."""
 import mindspore
 import numpy as np
+import pytest
 from mindspore import Tensor
 
 from compiled import Gradients, arrays, both_modes, difference, running
@@ -82,6 +83,7 @@ def test_a_backward_pass_moves_the_statistics_once(mode):
             assert difference(layer.running_deconv.asnumpy(), deconv) < 1e-5
 
 
+@pytest.mark.slow
 @both_modes
 def test_gradients_equal_finite_differences_on_repeated_calls(mode):
     shape = (2, 2, 6, 7)
