@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
 
-from compiled import Gradients, arrays, both_modes, difference, running
+from compiled import Gradients, arrays, both_modes, both_modes_slow_graph, difference, running
 from golden.seeded import image, seeded
 from src.aecrnet import ARCHS, RGB_MEAN, RGB_STD, VALUE_RANGE, Dehaze
 from src.layers import ReflectionPad, WideConv
@@ -80,7 +80,7 @@ def test_new_gitee_network_starts_with_add_mean_the_inverse_of_sub_mean():
 
 # parity with the authors' network
 
-@both_modes
+@both_modes_slow_graph
 def test_paper_statistics_and_outputs_are_the_authors(golden_official, mode):
     with running(mode):
         net = golden_paper_network()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from compiled import both_modes, running
+from compiled import both_modes_slow_graph, running
 from golden.seeded import image
 from src.aecrnet import Dehaze
 from src.checkpoint import describe, save_checkpoint
@@ -48,7 +48,7 @@ def change(parameter, to):
 
 
 @pytest.mark.parametrize("arch", ["gitee", "paper"])
-@both_modes
+@both_modes_slow_graph
 def test_a_broken_network_is_told_from_a_healthy_one(arch, mode):
     x = image(1, (1, 3, 64, 80), 255 if arch == "gitee" else 1)
     with running(mode):

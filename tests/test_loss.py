@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from compiled import Function, Gradients, arrays, both_modes, running
+from compiled import Function, Gradients, arrays, both_modes, both_modes_slow_graph, running
 from golden.seeded import image, seeded
 from src.loss import ContrastLoss, DistanceRatio
 from src.vgg import Vgg19, random_vgg19
@@ -49,7 +49,7 @@ def first_and_fifth_call(loss, images, factor=1.0):
     return [(value, *by_inputs) for value, by_inputs, _ in (calls[0], calls[-1])]
 
 
-@both_modes
+@both_modes_slow_graph
 def test_gitee_form_equals_the_reference_on_repeated_calls(golden_gitee, gitee_vgg, mode):
     expected = golden_gitee["cr_gitee_grad"]
     with running(mode):
@@ -59,7 +59,7 @@ def test_gitee_form_equals_the_reference_on_repeated_calls(golden_gitee, gitee_v
             assert not by_clear.any() and not by_negatives.any()
 
 
-@both_modes
+@both_modes_slow_graph
 def test_paper_form_equals_the_authors_on_repeated_calls(golden_official, paper_vgg, mode):
     """d|x|/dx jumps at 0, and two of the 2.7 million feature pairs here differ by less than the precision of float32.
     The tolerance is 1e-4 for pixels out of reach of such pairs, and 1e-3 for the others."""
