@@ -137,9 +137,9 @@ def _on_onnxruntime(onnxruntime, path, model) -> _Opened:
     settings.log_severity_level = 3  # errors only, which are exceptions too
     try:
         session = onnxruntime.InferenceSession(model, settings, providers=providers)
+        taken = session.get_inputs()[0]
     except Exception as error:
         raise _refused(path, model, f"onnxruntime {_version(onnxruntime)}", error) from None
-    taken = session.get_inputs()[0]
     return _Opened(lambda x: session.run(None, {taken.name: x})[0], session.get_modelmeta().custom_metadata_map,
                    taken.shape, PROVIDERS[session.get_providers()[0]])
 
@@ -152,12 +152,12 @@ def _on_openvino(openvino, path, model, precision) -> _Opened:
         # always set, because OpenVINO's default is bfloat16 if the processor has it
         compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": name, "PERFORMANCE_HINT": "LATENCY"})
         metadata = network.get_rt_info(["framework"]).value if network.has_rt_info(["framework"]) else {}
+        shape = [side.get_length() if side.is_static else None for side in network.input(0).get_partial_shape()]
     except Exception as error:
         raise _refused(path, model, f"OpenVINO {_version(openvino)}", error) from None
     if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != name:
         raise InputError(f"--precision {precision}: this processor cannot compute in it; leave it at float32")
     request = compiled.create_infer_request()
-    shape = [side.get_length() if side.is_static else None for side in network.input(0).get_partial_shape()]
     return _Opened(lambda x: request.infer({0: x})[0], metadata, shape, f"CPU in {precision}")
 
 

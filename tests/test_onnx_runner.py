@@ -147,8 +147,8 @@ def test_onnxruntime_is_offered_the_best_device_and_says_which_it_took(taken, de
 
 # mistakes
 
-def foreign_model(**metadata):
-    end = [onnx.helper.make_tensor_value_info(name, 1, [1, 3, "h", "w"]) for name in "xy"]
+def foreign_model(shape=(1, 3, "h", "w"), **metadata):
+    end = [onnx.helper.make_tensor_value_info(name, 1, shape) for name in "xy"]
     graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "other", end[:1], end[1:])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
     onnx.helper.set_model_props(model, metadata)
@@ -159,6 +159,7 @@ def foreign_model(**metadata):
 @pytest.mark.parametrize("content, text", (
     (lambda whole: whole[:-5000], "cannot read it, damaged or no ONNX model"),
     (lambda whole: b"", "cannot read it, damaged or no ONNX model"),
+    (lambda whole: foreign_model(shape=None), ""),
     (lambda whole: foreign_model(), "not a model that this export.py wrote"),
     (lambda whole: foreign_model(arch="paper"), "not a model that this export.py wrote"),
     (lambda whole: foreign_model(format="2"), "not a model that this export.py wrote")))
