@@ -34,6 +34,7 @@ from training import (
 
 STEPS = 3
 CR = ("--contra_lambda=0.1", "--neg_num=2", "--vgg_random")
+HALF = ("--amp_level=O3", "--loss_scale=4e36")  # near where gradients of float32 overflow
 SIX_STEPS = ("--save_every=2", "--epochs=3")  # of two ranks, two steps an epoch
 
 
@@ -103,6 +104,7 @@ def two_ranks(pairs, tmp_path_factory):
     code, output = run(
         2, folder, training(pairs, folder, "paper", three, "--arch=paper", "--lr=0.00001"),
         training(pairs, folder, "cr", three, *CR, "--data_test=Pairs", "--test_images=3", small=True),
+        training(pairs, folder, "half", three, *HALF, small=True),
         training(pairs, folder, "six", *SIX_STEPS, small=True))
     assert code == 0, output
     return folder
@@ -172,8 +174,16 @@ def losses(folder):
 
 
 @pytest.mark.slow
+def test_the_loss_scale_of_two_ranks_is_that_of_one_with_twice_the_batch(pairs, two_ranks, tmp_path):
+    expected = alone(pairs, tmp_path, *HALF, "--batch_size=4", small=True)
+    assert expected["optimizer.step"] == expected["optimizer.loss_scale_steps"] == STEPS
+    assert_learnt_alike(record(two_ranks, "half", 0)[0], expected)
+
+
+@pytest.mark.slow
 def test_all_ranks_end_with_the_same_parameters(two_ranks, four_ranks):
-    for folder, name, size in ((two_ranks, "paper", 2), (two_ranks, "cr", 2), (four_ranks, "small", 4)):
+    for folder, name, size in ((two_ranks, "paper", 2), (two_ranks, "cr", 2), (two_ranks, "half", 2),
+                               (four_ranks, "small", 4)):
         first, _ = record(folder, name, 0)
         for rank in range(1, size):
             other, _ = record(folder, name, rank)

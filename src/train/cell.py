@@ -63,6 +63,7 @@ class TrainOneStepCell(nn.Cell):
                  reducer: Optional[nn.Cell] = None):
         super().__init__(auto_prefix=False)
         self.network, self.optimizer, self.reducer = network, optimizer, reducer
+        self.sum_over_ranks = None if reducer is None else ops.AllReduce()
         self.weights = optimizer.parameters
         self.scaler, self.clip_norm, self.accumulate = scaler, clip_norm, accumulate
         self.scale = ParameterTuple((scaler.scale_value, scaler.counter) if scaler else ())  # to be saved
@@ -113,6 +114,8 @@ class TrainOneStepCell(nn.Cell):
         if self.scaler is not None:
             gradients = self.scaler.unscale(gradients)
             finite = amp.all_finite(gradients)  # on an Ascend 910, whose float16 saturates, it asks the card
+            if self.reducer is not None:  # which knows of its own overflows alone
+                finite = self.sum_over_ranks(1.0 - finite.astype(mstype.float32)) == 0.0
         for gradient in gradients:
             gradient = gradient.astype(mstype.float32) / self.accumulate
             squares = squares + (gradient * gradient).sum()
