@@ -7,7 +7,12 @@ FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
          "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1280,900")
 
 
-def chromium(profile):
+# a GPU that Chromium computes on the processor
+EMULATED_GPU = ("--enable-unsafe-webgpu", "--enable-features=Vulkan", "--use-webgpu-adapter=swiftshader",
+                "--use-vulkan=swiftshader")
+
+
+def chromium(profile, has_gpu=False):
     """A driver of Chromium with a new profile in the folder `profile`; its console is kept."""
     needs.need(("chromium", "chromium-driver"))
     from selenium import webdriver
@@ -15,7 +20,8 @@ def chromium(profile):
 
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium")
-    for flag in FLAGS + (f"--user-data-dir={profile}",):
+    flags = tuple(flag for flag in FLAGS if flag != "--disable-gpu") + EMULATED_GPU if has_gpu else FLAGS
+    for flag in flags + (f"--user-data-dir={profile}",):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))

@@ -2,6 +2,7 @@
 
 Skipped without Debian's Chromium and its driver.
 """
+import json
 import shutil
 import threading
 import time
@@ -53,19 +54,25 @@ def stand_in(fetched, tmp_path_factory):
 
 
 def write_stand_in(path):
-    """1.5 x + 0.1 (x one pixel to the right) - 0.5 mean(x): as the network's, its result depends on the whole tile."""
+    """y = x - 0.5 mean(x), then tanh(1.5 y + 0.1 (y one pixel to the right)), clipped.
+
+    As with the network, the result depends on the whole tile, and the last operators are Conv, Tanh and Clip.
+    """
     import mindspore  # noqa: F401  it chooses the protobuf implementation that its own message classes need
     from onnx import TensorProto, helper, numpy_helper, save
 
     kernel = np.zeros((3, 3, 3, 3), np.float32)
     kernel[range(3), range(3), 1, 1], kernel[range(3), range(3), 1, 2] = 1.5, 0.1
-    nodes = [helper.make_node("Conv", ["x", "kernel"], ["sharp"], pads=[1] * 4),
-             helper.make_node("GlobalAveragePool", ["x"], ["mean"]),
+    nodes = [helper.make_node("GlobalAveragePool", ["x"], ["mean"]),
              helper.make_node("Mul", ["mean", "half"], ["shift"]),
-             helper.make_node("Sub", ["sharp", "shift"], ["restored"])]
+             helper.make_node("Sub", ["x", "shift"], ["y"]),
+             helper.make_node("Conv", ["y", "kernel"], ["sharp"], pads=[1] * 4),
+             helper.make_node("Tanh", ["sharp"], ["bent"]),
+             helper.make_node("Clip", ["bent", "zero", "one"], ["restored"])]
     shape = [1, 3, "height", "width"]
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "restored")]
-    weights = [numpy_helper.from_array(kernel, "kernel"), numpy_helper.from_array(np.float32(0.5), "half")]
+    weights = [numpy_helper.from_array(np.float32(value), name)
+               for name, value in (("kernel", kernel), ("half", 0.5), ("zero", 0), ("one", 1))]
     graph = helper.make_graph(nodes, "stand_in", ends[:1], ends[1:], weights)
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9), path)
 
@@ -73,8 +80,9 @@ def write_stand_in(path):
 def restore(image):
     """The same in numpy, as `restore_in_tiles` calls it."""
     x = to_network(image[None], 1.0)
-    right = np.pad(x, ((0, 0), (0, 0), (0, 0), (0, 1)))[..., 1:]
-    return from_network(1.5 * x + 0.1 * right - 0.5 * x.mean((2, 3), keepdims=True), 1.0)[0]
+    y = x - 0.5 * x.mean((2, 3), keepdims=True)
+    right = np.pad(y, ((0, 0), (0, 0), (0, 0), (0, 1)))[..., 1:]
+    return from_network(np.tanh(1.5 * y + 0.1 * right), 1.0)[0]
 
 
 class Handler(SimpleHTTPRequestHandler):
@@ -84,14 +92,16 @@ class Handler(SimpleHTTPRequestHandler):
     def send_response(self, code, message=None):
         self.server.seen.append((self.command, self.path.split("?")[0], int(code)))
         super().send_response(code, message)
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
 
 
 class Server(ThreadingHTTPServer):
     """A static web server; `seen`: method, path and status of each request."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, headers=None):
         super().__init__(("127.0.0.1", 0), partial(Handler, directory=folder))
-        self.seen = []
+        self.seen, self.headers = [], headers or {}
         self.address = f"http://127.0.0.1:{self.server_port}/"
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -102,12 +112,18 @@ class Server(ThreadingHTTPServer):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    downloads = tmp_path_factory.mktemp("downloads")
-    driver = chromium(tmp_path_factory.mktemp("profile"))
-    driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)})
-    driver.downloads = downloads
+    driver = open_browser(tmp_path_factory)
     yield driver
     driver.quit()
+
+
+def open_browser(tmp_path_factory, has_gpu=False):
+    """Chromium, which stores downloads in the folder `downloads` without asking."""
+    downloads = tmp_path_factory.mktemp("downloads")
+    driver = chromium(tmp_path_factory.mktemp("profile"), has_gpu)
+    driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)})
+    driver.downloads = downloads
+    return driver
 
 
 @pytest.fixture(scope="module")
@@ -125,10 +141,10 @@ def page(browser, server):
     assert console(browser) == []
 
 
-def open_page(browser, server):
+def open_page(browser, server, runtime="WebAssembly"):
     show(browser, 1280, 900)
     browser.get(server.address)
-    until(lambda: "WebAssembly" in text(browser, "runtime"))
+    until(lambda: runtime in text(browser, "runtime"), 200)
 
 
 def console(browser):
@@ -158,7 +174,7 @@ def choose(page, path):
 def dehazed(page, path):
     """The photo through the page, as it lies on the disk after the download."""
     choose(page, path)
-    until(lambda: visible(page, "result"))
+    until(lambda: visible(page, "result"), 200)
     return downloaded(page, f"{path.stem}_dehazed.png", lambda: page.find_element("id", "download").click())
 
 
@@ -224,6 +240,33 @@ def test_photos_one_after_the_other_and_upright_by_exif(page, tmp_path):
     assert found.shape == (100, 60, 3)
     assert np.abs(found.astype(int) - expected).max() <= 8  # two JPEG decoders
     assert text(page, "facts").startswith("60×100 px")
+
+
+def test_webgpu_gives_the_same_result(server, tmp_path_factory, tmp_path):
+    browser = open_browser(tmp_path_factory, has_gpu=True)
+    try:
+        open_page(browser, server, "WebGPU")
+        path = photo(tmp_path, 40, 48)
+        expected = restore_in_tiles(read_image(path), restore, web.TILE, OVERLAP)
+        assert np.abs(dehazed(browser, path).astype(int) - expected).max() <= 1
+        assert text(browser, "facts").endswith("with WebGPU")
+        assert browser.get_log("browser") == []
+    finally:
+        browser.quit()
+
+
+def test_threads_work_where_the_server_allows_them(browser, stand_in, tmp_path):
+    server = Server(stand_in("threads"), {"Cross-Origin-Opener-Policy": "same-origin",
+                                          "Cross-Origin-Embedder-Policy": "require-corp"})
+    try:
+        open_page(browser, server)
+        assert browser.execute_script("return crossOriginIsolated")
+        path = photo(tmp_path, 48, 64)
+        expected = restore_in_tiles(read_image(path), restore, web.TILE, OVERLAP)
+        assert np.abs(dehazed(browser, path).astype(int) - expected).max() <= 1
+    finally:
+        server.stop()
+    assert console(browser) == []
 
 
 def test_alpha_is_kept(page, tmp_path):
@@ -359,6 +402,22 @@ def test_missing_network_is_said(browser, stand_in):
         browser.get(server.address)
         until(lambda: visible(browser, "problem"))
         assert text(browser, "problem").startswith("The network cannot be loaded: ")
+    finally:
+        server.stop()
+        browser.get_log("browser")
+
+
+def test_network_that_the_browser_computes_wrongly_is_refused(browser, stand_in):
+    folder = stand_in("wrong")
+    about = json.loads((folder / "model.json").read_text())
+    about["probe"][7] += 0.1
+    (folder / "model.json").write_text(json.dumps(about))
+    server = Server(folder)
+    try:
+        browser.get(server.address)
+        until(lambda: visible(browser, "problem"))
+        assert text(browser, "problem") == \
+            "The network cannot be loaded: its results with wasm are wrong on this device"
     finally:
         server.stop()
         browser.get_log("browser")

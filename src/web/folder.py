@@ -8,6 +8,9 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import List
+
+import numpy as np
 
 from ..errors import InputError, one_line
 from ..files import atomic_write, make_output_folder, sha256
@@ -24,6 +27,7 @@ RUNTIME_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-sim
                  "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm")
 NPM_SECONDS = 600
 
+PROBE_SIDE = 16  # pixels
 TILE = 384  # pixels, longest side of the network's input; a larger input needs too much memory on a phone
 
 
@@ -41,13 +45,23 @@ def write_web(model: Path, folder: Path) -> None:
         _fetch_runtime(npm, Path(scratch), folder / "onnxruntime")
     _copy(PAGE / "onnxruntime-license.txt", folder / "onnxruntime" / "LICENSE.txt")
     _copy(model, folder / "model.onnx")
-    about = {"tile": TILE, "overlap": OVERLAP, "sha256": sha256(model)}
+    about = {"tile": TILE, "overlap": OVERLAP, "sha256": sha256(model), "probe": _probe(model)}
     with atomic_write(folder / "model.json") as temporary:
         temporary.write_text(json.dumps(about) + "\n")
     for name in SHARED:
         _copy(REPORT_PAGE / name, folder / name)
     for name in ("web.css", "tiles.js", "worker.js", "page.js", "index.html"):
         _copy(PAGE / name, folder / name)
+
+
+def _probe(model: Path) -> List[float]:
+    """What the network makes of a small pattern, for the page to compare with (probe in worker.js)."""
+    import onnxruntime
+
+    pattern = (np.arange(3 * PROBE_SIDE ** 2) % 251 / 250).reshape(1, 3, PROBE_SIDE, PROBE_SIDE)
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    result, = session.run(None, {session.get_inputs()[0].name: pattern.astype(np.float32)})
+    return [round(float(value), 4) for value in result.ravel()]
 
 
 def find_npm() -> str:
