@@ -9,13 +9,13 @@ import mindspore
 import numpy as np
 from mindspore import Tensor
 
-from .aecrnet import VALUE_RANGE
+from .aecrnet import VALUE_RANGE, Dehaze
 from .checkpoint import load_network
 from .files import PathLike
 from .health import ProbeCell
 from .ranks.device import select_device
 
-# (pixels, calls): a shape of at least so many pixels is compiled for at least so many calls (see NetworkRunner)
+# (pixels, calls): a shape of at least so many pixels is compiled for at least so many calls (see Runner)
 WORTH_COMPILING = ((300_000, 1), (50_000, 2), (0, 8))
 MAX_GRAPH_PIXELS = 1_000_000  # pixels of a batch; a graph of this size keeps about 3 GB of memory
 MAX_GRAPHS = 2  # each graph keeps its memory; images turned by 90 degrees need a second graph
@@ -23,8 +23,8 @@ MAX_GRAPHS = 2  # each graph keeps its memory; images turned by 90 degrees need 
 Shape = Tuple[int, ...]
 
 
-class NetworkRunner:
-    """The network of a checkpoint on one device.
+class Runner:
+    """A network in evaluation as a function of numpy arrays.
 
     A call runs operator by operator (PyNative), which needs no preparation, or as a graph that is compiled for the
     shape of the input. Seconds of a call, arch gitee, 2 cores (`python scripts/benchmark.py --cases modes`):
@@ -39,23 +39,23 @@ class NetworkRunner:
     must not exceed a size that bounds the memory: a graph keeps 3 kB a pixel, which PyNative mode frees after a call.
     In a process in graph mode, every shape is compiled. This class never changes the mode.
 
+    Args:
+        net: in evaluation mode.
+
     Attributes:
-        path: the checkpoint.
-        description: the description in the checkpoint (src.checkpoint.describe).
+        forgets: if MAX_GRAPHS shapes are compiled and another shape pays, drop all graphs of the process. If false,
+            the other shape runs operator by operator.
         value_range: the value of white in the input and the output of the network.
         probe: measures the trunk, float32[1, 3, h, w] in 0..value_range -> src.health.Probed.
-
-    Raises: InputError if the device or the checkpoint cannot be used.
     """
 
-    def __init__(self, checkpoint: PathLike, device_target: str = "CPU", device_id: int = 0,
-                 raw_weights: bool = False, dcn_backend: str = "auto"):
-        select_device(device_target, device_id)
-        self.path = Path(checkpoint)
-        self._net, self.description = load_network(checkpoint, raw_weights, dcn_backend)
-        self.value_range = VALUE_RANGE[self._net.arch]
-        self._graph = mindspore.jit(self._net)
-        self.probe = ProbeCell(self._net).of
+    forgets = True
+
+    def __init__(self, net: Dehaze):
+        self.value_range = VALUE_RANGE[net.arch]
+        self.probe = ProbeCell(net).of
+        self._net = net
+        self._graph = mindspore.jit(net)
         self._compiled: Set[Shape] = set()
         self._expected: Counter = Counter()
         self._seen: Counter = Counter()
@@ -67,10 +67,12 @@ class NetworkRunner:
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Hazy images, float32[n, 3, h, w] in 0..value_range -> restored images of the same shape, not clipped."""
         self._seen[x.shape] += 1
-        if x.shape not in self._compiled and not self._compiling_pays(x.shape):
-            return self._net(Tensor(x)).asnumpy()
-        if x.shape not in self._compiled and len(self._compiled) == MAX_GRAPHS:
-            self._forget_graphs()
+        if x.shape not in self._compiled:
+            is_full = len(self._compiled) == MAX_GRAPHS
+            if not self._compiling_pays(x.shape) or (is_full and not self.forgets):
+                return self._net(Tensor(x)).asnumpy()
+            if is_full:
+                self._forget_graphs()
         self._compiled.add(x.shape)
         return self._graph(Tensor(x)).asnumpy()
 
@@ -88,3 +90,21 @@ class NetworkRunner:
             del self._expected[shape]
         self._compiled.clear()
         self._seen.clear()  # a shape is compiled again only after enough new calls
+
+
+class NetworkRunner(Runner):
+    """The network of a checkpoint on one device.
+
+    Attributes:
+        path: the checkpoint.
+        description: the description in the checkpoint (src.checkpoint.describe).
+
+    Raises: InputError if the device or the checkpoint cannot be used.
+    """
+
+    def __init__(self, checkpoint: PathLike, device_target: str = "CPU", device_id: int = 0,
+                 raw_weights: bool = False, dcn_backend: str = "auto"):
+        select_device(device_target, device_id)
+        net, self.description = load_network(checkpoint, raw_weights, dcn_backend)
+        self.path = Path(checkpoint)
+        super().__init__(net)

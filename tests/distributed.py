@@ -18,11 +18,9 @@ from mindspore import Tensor, nn
 from golden.seeded import seeded
 from src import errors
 from src.commands import train
-from src.health import ProbeCell
 from src.ranks.device import Ranks
 from src.train import setup
 from src.train.log import TrainingLog
-from src.train.validation import validate
 from training import use_small_net
 
 DEHAZE = setup.Dehaze
@@ -113,10 +111,9 @@ class Record:
         np.savez(f"{path}_first_step_{self.ranks.rank}.npz", **self.first_step)
         facts = {"loaded": self.loaded, "step": self.state.step}
         if self.options.data_test:
-            net, weights = self.state.net, self.state.evaluation_weights()
-            pairs = setup.validation_pairs(self.options)
+            weights = self.state.evaluation_weights()
             for name, ranks in (("shared", self.ranks), ("alone", Ranks())):
-                psnr, ssim, health = validate(net, weights, pairs, ProbeCell(net), ranks)
+                psnr, ssim, health = setup.validation(self.options, ranks).score(weights)
                 facts[name] = [psnr, ssim, *health]
         Path(f"{path}_{self.ranks.rank}.json").write_text(json.dumps(facts))
 

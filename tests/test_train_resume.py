@@ -1,6 +1,8 @@
 """One folder holds one run: --resume goes on with the same one, two at a time are refused, no finished step is lost."""
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -10,7 +12,7 @@ from mindspore import Parameter, Tensor, float32, ops
 from src.checkpoint import TRAINING_OPTIONS
 from src.commands import train
 from src.errors import InputError, UsageError
-from src.train import setup, step
+from src.train import setup, step, validation
 from src.train.log import TrainingLog
 from src.train.options import FREE, OF_PLACE
 from training import (
@@ -93,6 +95,27 @@ def test_a_checkpoint_from_before_options_were_kept_goes_on(train_data, whole_ru
         train.main(flags(train_data, tmp_path, "--max_steps=3"))
     train.main(flags(train_data, tmp_path, "--resume"))
     assert_same_checkpoint(tmp_path / "run_last.ckpt", whole_run / "run_last.ckpt")
+
+
+def test_a_validation_that_is_interrupted_is_made_up_for(train_data, small_net, tmp_path, monkeypatch, capsys):
+    more = ("--data_test=Pairs",)
+    train.main(flags(train_data, tmp_path / "whole", *more))
+    original = validation.psnr
+
+    def interrupting(*images):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return original(*images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(validation, "psnr", interrupting)
+        assert train.main(flags(train_data, tmp_path / "run", *more)) == 0
+    assert "stopped after step 3 of 6; the same command with --resume goes on" in capsys.readouterr().out
+    assert checkpoint(tmp_path / "run/run_last.ckpt")[1]["validation_due"]
+    assert not (tmp_path / "run/run_best.ckpt").exists()
+    train.main(flags(train_data, tmp_path / "run", "--resume", *more))
+    for name in ("run_last.ckpt", "run_best.ckpt"):
+        assert_same_checkpoint(tmp_path / "run" / name, tmp_path / "whole" / name)
+    assert metrics(tmp_path / "run") == metrics(tmp_path / "whole")
 
 
 # No finished step is lost

@@ -5,10 +5,10 @@ import pytest
 from mindspore import Tensor
 
 from compiled import running
+from src.data.images import write_image
 from src.data.pairs import find_pairs, load_pair
-from src.health import ProbeCell
 from src.metrics import psnr, ssim
-from src.train.validation import choose_images, validate
+from src.train.validation import Validation, choose_images
 from training import SmallNet, write_pairs
 
 
@@ -24,19 +24,58 @@ class Brighter(SmallNet):
 
 
 @pytest.mark.parametrize("offset", [-40.0, 200.0])
-def test_scores_are_those_of_the_given_weights_and_the_net_keeps_its_own(tmp_path, offset):
+def test_scores_are_those_of_the_given_weights(tmp_path, offset):
     pairs, _ = find_pairs(write_pairs(tmp_path / "set", 2), "Pairs")
-    net = Brighter().set_train()
-    weights = {parameter.name: parameter for parameter in net.get_parameters()}
+    weights = {parameter.name: parameter for parameter in Brighter().get_parameters()}
+    validation = Validation(Brighter(), pairs)
     with running(mindspore.GRAPH_MODE):
-        probe = ProbeCell(net)
-        *found, health = validate(net, {**weights, "offset": Tensor(offset, mindspore.float32)}, pairs, probe)
+        for brightness in (7.0, offset):  # the second time with other weights
+            *found, health = validation.score({**weights, "offset": Tensor(brightness, mindspore.float32)})
+        assert mindspore.get_context("mode") == mindspore.GRAPH_MODE
     assert not health.warning() and health.side == 10
-    assert net.training and float(net.offset) == 1.0
     restored = [(np.clip(hazy.astype(float) + offset, 0, 255).astype(np.uint8), clear)
                 for hazy, clear in map(load_pair, pairs)]
     expected = [np.mean([metric(*images) for images in restored]) for metric in (psnr, ssim)]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_many_sizes_make_two_graphs_and_large_images_go_in_tiles(tmp_path, monkeypatch):
+    monkeypatch.setattr("src.network_runner.WORTH_COMPILING", ((0, 1),))
+    for name, value in (("AUTO_TILE_PIXELS", 5000), ("AUTO_TILE", 96)):
+        monkeypatch.setattr(f"src.inference.{name}", value)
+    for index in range(8):
+        clear = np.full((32 + 4 * index, 36, 3), 90, np.uint8) if index else np.full((120, 200, 3), 90, np.uint8)
+        for kind in ("hazy", "clear"):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            write_image(tmp_path / kind / f"{index}.png", clear)
+    pairs, _ = find_pairs(tmp_path, "Pairs")
+    net = Brighter()
+    weights = {parameter.name: parameter for parameter in net.get_parameters()}
+    with running(mindspore.GRAPH_MODE):
+        validation = Validation(net, pairs)
+        for offset in (1, 3):
+            score = validation.score({**weights, "offset": Tensor(offset, mindspore.float32)})
+            assert score[0] == pytest.approx(20 * np.log10(255 / offset))
+    assert len(validation._network._compiled) == 2
+    assert 60 < max(max(shape[2:]) for shape in validation._network._seen) <= 96
+
+
+def test_a_stop_is_heeded_between_tiles(tmp_path, monkeypatch):
+    for name, value in (("AUTO_TILE_PIXELS", 1000), ("AUTO_TILE", 96)):
+        monkeypatch.setattr(f"src.inference.{name}", value)
+    for kind in ("hazy", "clear"):
+        (tmp_path / kind).mkdir()
+        write_image(tmp_path / kind / "a.png", np.full((200, 300, 3), 90, np.uint8))
+    net, asked = Brighter(), []
+    weights = {parameter.name: parameter for parameter in net.get_parameters()}
+    validation = Validation(net, find_pairs(tmp_path, "Pairs")[0])
+
+    def stop():
+        asked.append(1)
+        return len(asked) > 2
+
+    assert validation.score(weights, stop) is None and len(asked) == 4  # the third stops it, the fourth is for all
+    assert validation.score(weights) is not None
 
 
 def test_chosen_images_are_spread_over_the_set():

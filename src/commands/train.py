@@ -67,14 +67,13 @@ def train(options, ranks, stop: StopSignals) -> int:
     from ..train.log import TimedBatches, TrainingLog
     from ..train.optimizer import learning_rate
     from ..train.step import optimizer_step
-    from ..train.validation import validate
     from ..train.watch import TrunkWatch
 
     data = setup.train_dataset(options, ranks)
-    pairs = setup.validation_pairs(options)
     net = setup.network(options)
     cell = setup.train_cell(options, net, ranks)
     state = setup.train_state(options, cell, net, data, ranks)
+    validation = setup.validation(options, ranks)
     watch = TrunkWatch(options, net, data)
     steps_per_epoch = setup.steps_per_epoch(options, data)
     total = options.epochs * steps_per_epoch
@@ -85,19 +84,20 @@ def train(options, ranks, stop: StopSignals) -> int:
     batches = TimedBatches(data.batches(state.step * options.accumulate, end * options.accumulate),
                            options.batch_size * options.accumulate * ranks.size)
     with saved_on_failure(state), TrainingLog(options, state.step, total, state.writes) as log, batches:
-        while state.step < end and not ranks.any(stop.requested):
-            rate = learning_rate(options, state.step, steps_per_epoch, total)
-            losses = optimizer_step(options, cell, batches, rate, data, state, ranks)
-            state.finish_step()
-            speed = batches.end_step()
-            trunk = watch.look(log, state.step) if log.has_row(state.step) else {}
-            log.add_step(state.step, epoch=(state.step - 1) // steps_per_epoch + 1, **losses, lr=rate,
-                         images_per_s=speed, **trunk)
+        while (state.step < end or state.validation_due) and not ranks.any(stop.requested):
+            if not state.validation_due:  # or it was interrupted
+                rate = learning_rate(options, state.step, steps_per_epoch, total)
+                losses = optimizer_step(options, cell, batches, rate, data, state, ranks)
+                state.finish_step()
+                speed = batches.end_step()
+                trunk = watch.look(log, state.step) if log.has_row(state.step) else {}
+                log.add_step(state.step, epoch=(state.step - 1) // steps_per_epoch + 1, **losses, lr=rate,
+                             images_per_s=speed, **trunk)
+                state.validation_due = bool(validation) and is_due(
+                    state.step, options.test_every * steps_per_epoch, total)
 
-            if pairs and is_due(state.step, options.test_every * steps_per_epoch, total):
-                psnr, ssim, health = validate(net, state.evaluation_weights(), pairs, watch.probe, ranks)
-                log.add_validation(state.step, psnr, ssim, health)
-                state.save_best(psnr)
+            if state.validation_due and not validate(validation, state, log, stop):
+                break
             if is_due(state.step, options.save_every, end) or is_due(state.step, steps_per_epoch, end):
                 state.save_last()
                 log.draw()
@@ -106,6 +106,17 @@ def train(options, ranks, stop: StopSignals) -> int:
         print(batches.summary())
         print(last_words(options, state, total))
     return 0 if state.saved_step == state.step else 1  # on a rank that does not write, the two are equal
+
+
+def validate(validation, state, log, stop: StopSignals) -> bool:
+    """Validate the last step. Returns: whether that is done; a signal interrupts it."""
+    scores = validation.score(state.evaluation_weights(), lambda: stop.requested)
+    if scores is None:
+        return False
+    log.add_validation(state.step, *scores)
+    state.save_best(scores[0])
+    state.validation_due = False
+    return True
 
 
 @contextlib.contextmanager
@@ -133,7 +144,7 @@ def last_words(options, state, total: int) -> str:
     """The last line of the terminal: how far the run came, and how to go on."""
     if state.saved_step != state.step:
         return f"error: the state of step {state.step} is not saved; {state.last_good()}"
-    if state.step == total:
+    if state.step == total and not state.validation_due:
         return f"finished: step {total} of {total}"
     if state.step == 0:
         return "stopped before the first step, nothing is saved"

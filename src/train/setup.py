@@ -5,7 +5,7 @@ import functools
 import zlib
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 from mindspore import nn
@@ -14,7 +14,7 @@ from ..aecrnet import VALUE_RANGE, Dehaze
 from ..checkpoint import REFERENCE, load_checkpoint, load_into, network_weights
 from ..data.dataset import TrainDataset
 from ..data.demo import write_demo_set
-from ..data.pairs import Pair, find_pairs
+from ..data.pairs import find_pairs
 from ..data.sources import open_source
 from ..errors import InputError, UsageError
 from ..fast_deconv import FastDeconv
@@ -25,7 +25,7 @@ from .amp import loss_scaler, lower_precision
 from .cell import NetWithCRLossCell, TrainOneStepCell
 from .optimizer import Adam, learning_rate_factors
 from .state import TrainState
-from .validation import choose_images
+from .validation import Validation, choose_images
 
 DEMO_FOLDER = Path("output/demo_data")
 
@@ -50,12 +50,13 @@ def steps_per_epoch(options: SimpleNamespace, data: TrainDataset) -> int:
     return data.steps_per_epoch // options.accumulate
 
 
-def validation_pairs(options: SimpleNamespace) -> List[Pair]:
-    """The validation images. Empty if `--data_test` is empty."""
+def validation(options: SimpleNamespace, ranks: Ranks) -> Optional[Validation]:
+    """The scores on the validation set. None if `--data_test` is empty."""
     if not options.data_test:
-        return []
+        return None
     pairs, _ = find_pairs(*_located(options.dir_test or options.dir_data, options.data_test))
-    return choose_images(pairs, options.test_images)
+    net = Dehaze(options.arch, options.dcn_sampling)
+    return Validation(net, choose_images(pairs, options.test_images), ranks)
 
 
 def _located(folder: str, layout: str) -> Tuple[str, str]:

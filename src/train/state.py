@@ -50,6 +50,7 @@ class TrainState:
         self._options = of_run(options)
         self.step, self.best_psnr = 0, -1.0
         self.saved_step = 0  # step of the last checkpoint
+        self.validation_due = self._saved_due = False  # whether the last step is still to be validated
         self._note_finished()
 
     def parameters(self) -> Dict[str, Parameter]:
@@ -86,15 +87,15 @@ class TrainState:
 
         Raises: NotFinite if the state holds inf or nan. The old file then stays.
         """
-        if self.step == self.saved_step:
+        if (self.step, self.validation_due) == (self.saved_step, self._saved_due):
             return
         broken = [name for name, value in self.parameters().items() if not np.isfinite(value.asnumpy()).all()]
         if broken:
             raise NotFinite(f"inf or nan in {len(broken)} parameters ({broken[0]} ...) after step {self.step}; "
                              f"stopped, {self.last_good()}")
-        options = json.dumps(self._options)
-        if self._write(self.last, self.parameters(), self._description(**{TRAINING_OPTIONS: options})):
-            self.saved_step = self.step
+        facts = {TRAINING_OPTIONS: json.dumps(self._options), "validation_due": self.validation_due}
+        if self._write(self.last, self.parameters(), self._description(**facts)):
+            self.saved_step, self._saved_due = self.step, self.validation_due
 
     def save_best(self, psnr: float) -> None:
         """If the score is the best so far, write the weights (the EMA if there is one) without the training state."""
@@ -132,6 +133,7 @@ class TrainState:
             parameter.set_data(Tensor(saved[name].asnumpy(), parameter.dtype))
         self.step = self.saved_step = description["step"]
         self.best_psnr = description["best_psnr"]
+        self.validation_due = self._saved_due = description.get("validation_due", False)
         self._note_finished()
         if taken:
             print(taken)
@@ -140,14 +142,15 @@ class TrainState:
         """Copy the state from rank 0 to all ranks. Only rank 0 reads a checkpoint."""
         parameters = list(self.parameters().values())
         values = [parameter.asnumpy() for parameter in parameters]
-        facts = np.array([*divmod(self.step, 1 << 20), self.best_psnr])  # float32 is exact up to 2**24
+        # float32 is exact up to 2**24
+        facts = np.array([*divmod(self.step, 1 << 20), self.best_psnr, self.validation_due])
         received = ranks.of_first(np.concatenate([facts, *map(np.ravel, values)]).astype(np.float32))
         *parts, _ = np.split(received, np.cumsum([len(facts), *(value.size for value in values)]))
         for parameter, value, part in zip(parameters, values, parts[1:]):
             parameter.set_data(Tensor(part.reshape(value.shape).astype(value.dtype)))
         if not self.writes:
             self.step = self.saved_step = int(parts[0][0]) * (1 << 20) + int(parts[0][1])
-            self.best_psnr = float(parts[0][2])
+            self.best_psnr, self.validation_due = float(parts[0][2]), bool(parts[0][3])
         self._note_finished()
 
     def _write(self, path: Path, parameters: Mapping[str, Any], description: Mapping[str, Any]) -> bool:

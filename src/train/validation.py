@@ -1,17 +1,20 @@
 """Scores of a network on some images during training."""
 from __future__ import annotations
 
-from typing import Dict, List, Tuple
+import contextlib
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
+import mindspore
 import numpy as np
 from mindspore import Tensor
 
-from ..aecrnet import VALUE_RANGE, Dehaze
-from ..data.images import from_network, to_network
+from ..aecrnet import Dehaze
+from ..data.images import image_size, to_network
 from ..data.pairs import Pair, load_pair
-from ..health import Health, ProbeCell, judge, middle
-from ..infer.tiles import to_uint8
+from ..health import Health, judge, middle
+from ..inference import Dehazer
 from ..metrics import psnr, ssim
+from ..network_runner import Runner
 from ..ranks.device import Ranks
 
 GOLDEN_RATIO = 0.618034  # its multiples modulo 1 are evenly spread
@@ -28,27 +31,80 @@ def choose_images(pairs: List[Pair], count: int) -> List[Pair]:
     return [pairs[int((i + i * GOLDEN_RATIO % 1) * len(pairs) / count)] for i in range(count)]
 
 
-def validate(net: Dehaze, weights: Dict[str, Tensor], pairs: List[Pair], probe: ProbeCell, ranks: Ranks = Ranks()
-             ) -> Tuple[float, float, Health]:
-    """Mean RGB PSNR (dB) and SSIM of the 8-bit results on whole images, and the health of the network on their middles.
+class Stopped(Exception):
+    """The process was asked to stop in the middle of a validation."""
 
-    The network has `weights` during the validation, and its own weights again afterwards. The ranks share the pairs and
-    all return the same means.
+
+class Validation:
+    """Scores the weights in training as eval.py will: whole images, large ones in tiles, a graph for two sizes at most.
+
+    Args:
+        net: one of its own, which takes the weights to judge.
+        pairs: to score; the ranks share them.
     """
-    own = {parameter.name: parameter.asnumpy() for parameter in net.get_parameters()}
-    _set_weights(net, {name: value.asnumpy() for name, value in weights.items()})
-    net.set_train(False)
-    scores, probed = [], []
+
+    def __init__(self, net: Dehaze, pairs: List[Pair], ranks: Ranks = Ranks()):
+        self._net, self._ranks, self._count = net.set_train(False), ranks, len(pairs)
+        self._own = pairs[ranks.rank::ranks.size]
+        self._network = _StoppableRunner(net)
+        self._dehazer = Dehazer(network=self._network)
+        self._dehazer.expect(filter(None, (image_size(pair.hazy) for pair in self._own)))
+
+    def score(self, weights: Dict[str, Tensor], stop: Callable[[], bool] = lambda: False
+              ) -> Optional[Tuple[float, float, Health]]:
+        """Mean RGB PSNR (dB) and SSIM of 8-bit results, and the network's health on the middles of the images.
+
+        Args:
+            stop: asked before each tile.
+
+        Returns: the same on all ranks; None if one of them was asked to stop.
+        """
+        for parameter in self._net.get_parameters():
+            parameter.set_data(Tensor(weights[parameter.name].asnumpy()))
+        self._network.stop = stop
+        scores, probed = [], []
+        # in graph mode, each size would be compiled and would keep its memory
+        with _mode(mindspore.PYNATIVE_MODE), contextlib.suppress(Stopped):
+            for pair in self._own:
+                hazy, clear = load_pair(pair)
+                self._dehazer.check(hazy, str(pair.hazy))
+                restored = self._dehazer.dehaze(hazy)
+                scores.append((psnr(restored, clear), ssim(restored, clear)))
+                probed.append(self._network.probe(to_network(middle(hazy)[None], self._network.value_range)))
+        if self._ranks.any(stop()):
+            return None
+        health = judge([one for share in self._ranks.gather_objects(probed) for one in share])
+        return (*_of_all_ranks(scores, self._count, self._ranks).mean(0).tolist(), health)
+
+
+class _StoppableRunner(Runner):
+    """Raises Stopped in place of a call if `stop()` is true. The weights of the network may change between calls."""
+
+    forgets = False  # the graph of the training step must stay
+    stop: Callable[[], bool]
+
+    def __init__(self, net: Dehaze):
+        super().__init__(net)
+        self._graph = self._in_graph_mode  # mindspore.jit would keep the weights of its first call
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        if self.stop():
+            raise Stopped
+        return super().__call__(x)
+
+    def _in_graph_mode(self, x: Tensor) -> Tensor:
+        with _mode(mindspore.GRAPH_MODE):
+            return self._net(x)
+
+
+@contextlib.contextmanager
+def _mode(mode: int) -> Iterator[None]:
+    before = mindspore.get_context("mode")
+    mindspore.set_context(mode=mode)
     try:
-        for hazy, clear in map(load_pair, pairs[ranks.rank::ranks.size]):
-            scores.append(_score(net, hazy, clear))
-            probed.append(probe.of(to_network(middle(hazy)[None], VALUE_RANGE[net.arch])))
+        yield
     finally:
-        _set_weights(net, own)
-        net.set_train(True)
-    health = judge([one for share in ranks.gather_objects(probed) for one in share])
-    psnr_mean, ssim_mean = _of_all_ranks(scores, len(pairs), ranks).mean(0).tolist()
-    return psnr_mean, ssim_mean, health
+        mindspore.set_context(mode=before)
 
 
 def _of_all_ranks(scores: List[Tuple[float, float]], count: int, ranks: Ranks) -> np.ndarray:
@@ -56,15 +112,3 @@ def _of_all_ranks(scores: List[Tuple[float, float]], count: int, ranks: Ranks) -
     share = np.zeros((-(-count // ranks.size), 2))  # the last ranks may have one pair less
     share[:len(scores)] = np.reshape(scores, (-1, 2))
     return ranks.gather(share.ravel()).reshape(ranks.size, -1, 2).transpose(1, 0, 2).reshape(-1, 2)[:count]
-
-
-def _set_weights(net: Dehaze, values: Dict[str, np.ndarray]) -> None:
-    for parameter in net.get_parameters():
-        parameter.set_data(Tensor(values[parameter.name]))
-
-
-def _score(net: Dehaze, hazy: np.ndarray, clear: np.ndarray) -> Tuple[float, float]:
-    white = VALUE_RANGE[net.arch]
-    out = net(Tensor(to_network(hazy[None], white))).asnumpy()
-    restored = to_uint8(from_network(out, white))[0]
-    return psnr(restored, clear), ssim(restored, clear)

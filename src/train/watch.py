@@ -13,14 +13,10 @@ WORTH_IT = 100  # forward passes of one crop; a look costs about one pass, a ste
 
 
 class TrunkWatch:
-    """Judges the trunk of the network in training by one crop, which is always the same.
-
-    Attributes:
-        probe: the probe for `validate`, which judges the saved weights on validation photos.
-    """
+    """Judges the trunk of the network in training by one crop, which is always the same."""
 
     def __init__(self, options: SimpleNamespace, net: Dehaze, data: TrainDataset):
-        self.probe = ProbeCell(net)
+        self._probe = ProbeCell(net)
         passes = 3 * options.batch_size * options.accumulate * options.log_every
         self._crop = data.sample(0)[0][None] if passes >= WORTH_IT else None
 
@@ -29,6 +25,6 @@ class TrunkWatch:
         or more."""
         if self._crop is None:
             return {}
-        health = judge([self.probe.of(self._crop)])._replace(silent=0.0)  # one crop cannot excite every channel
+        health = judge([self._probe.of(self._crop)])._replace(silent=0.0)  # one crop cannot excite every channel
         log.warn(step, health)
         return health.trunk()
