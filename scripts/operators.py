@@ -106,7 +106,7 @@ def documented(name: str) -> str:
         text = getattr(getattr(module, name, None), "__doc__", None) or ""
         refers = re.search(r":func:`mindspore\.ops\.(\w+)`", text)
         if "Supported Platforms" not in text and refers:
-            text = getattr(ops, refers[1]).__doc__ or ""
+            text = getattr(getattr(ops, refers[1], None), "__doc__", None) or ""
         platforms = re.search(r"Supported Platforms:\s+(.+)", text)
         if platforms and "Deprecated" not in platforms[1]:
             return platforms[1].replace("`", "").strip()
