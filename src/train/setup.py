@@ -5,7 +5,7 @@ import functools
 import zlib
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 from mindspore import nn
@@ -14,7 +14,7 @@ from ..aecrnet import VALUE_RANGE, Dehaze
 from ..checkpoint import REFERENCE, load_checkpoint, load_into, network_weights
 from ..data.dataset import TrainDataset
 from ..data.demo import write_demo_set
-from ..data.pairs import find_pairs
+from ..data.pairs import Pair, find_pairs
 from ..data.sources import open_source
 from ..errors import InputError, UsageError
 from ..fast_deconv import FastDeconv
@@ -50,13 +50,20 @@ def steps_per_epoch(options: SimpleNamespace, data: TrainDataset) -> int:
     return data.steps_per_epoch // options.accumulate
 
 
-def validation(options: SimpleNamespace, ranks: Ranks) -> Optional[Validation]:
-    """The scores on the validation set. None if `--data_test` is empty."""
+def validation_pairs(options: SimpleNamespace) -> List[Pair]:
+    """The validation images. Empty if `--data_test` is empty."""
     if not options.data_test:
-        return None
+        return []
     pairs, _ = find_pairs(*_located(options.dir_test or options.dir_data, options.data_test))
-    net = Dehaze(options.arch, options.dcn_sampling)
-    return Validation(net, choose_images(pairs, options.test_images), ranks)
+    return choose_images(pairs, options.test_images)
+
+
+def validation(options: SimpleNamespace, ranks: Ranks) -> Optional[Validation]:
+    """The scores on the validation images. None if there are none."""
+    pairs = validation_pairs(options)
+    if not pairs:
+        return None
+    return Validation(Dehaze(options.arch, options.dcn_sampling, options.dcn_backend), pairs, ranks)
 
 
 def _located(folder: str, layout: str) -> Tuple[str, str]:
