@@ -1,4 +1,4 @@
-"""Haze the photos that scikit-image ships, dehaze them with the shipped weights, and show the difference.
+"""Haze the photos that scikit-image ships, dehaze them with the benchmark's weights, and show the difference.
 
     python scripts/demo.py --output_dir output/demo
 
@@ -17,7 +17,7 @@ from src.config import Parser
 from src.data.demo import demo_pairs
 from src.data.images import write_image
 from src.files import make_output_folder
-from src.inference import Dehazer, find_checkpoint
+from src.inference import BENCHMARK_CHECKPOINT, Dehazer, find_checkpoint
 from src.metrics import psnr, ssim
 
 OVERVIEW_HEIGHT = 190  # pixels of each photo in overview.jpg
@@ -26,10 +26,10 @@ OVERVIEW_HEIGHT = 190  # pixels of each photo in overview.jpg
 def main() -> int:
     parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--output_dir", default="output/demo", help="folder for the pictures and the report")
-    parser.add_argument("--ckpt_path", default="", help="another checkpoint than the shipped one")
+    parser.add_argument("--ckpt_path", default="", help="another checkpoint than checkpoints/aecrnet.ckpt")
     options = parser.parse_args()
     folder = make_output_folder(options.output_dir, "--output_dir")
-    checkpoint = find_checkpoint(options.ckpt_path or None)
+    checkpoint = find_checkpoint(options.ckpt_path or BENCHMARK_CHECKPOINT)
     dehazer = Dehazer(checkpoint)
     rows, entries = [], []
     print(f"{'photo':<12} {'hazy PSNR':>10} {'SSIM':>7} {'dehazed PSNR':>14} {'SSIM':>7}")

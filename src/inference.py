@@ -3,7 +3,7 @@
     from src.inference import Dehazer
     from src.data.images import write_image
 
-    dehazer = Dehazer()                      # the shipped checkpoint
+    dehazer = Dehazer()                      # the shipped checkpoint for photos
     write_image("clear.png", dehazer.dehaze("hazy.jpg"))
     frame = dehazer.dehaze(array)            # uint8 RGB[h, w, 3] -> the same
 
@@ -26,7 +26,8 @@ from .onnx_runner import MINDSPORE, check_runtime, open_runner
 if TYPE_CHECKING:  # imports MindSpore
     from .health import Health
 
-SHIPPED_CHECKPOINT = shipped("checkpoints/aecrnet.ckpt")
+SHIPPED_CHECKPOINT = shipped("checkpoints/aecrnet_real.ckpt")  # for photos: trained on haze of many kinds
+BENCHMARK_CHECKPOINT = shipped("checkpoints/aecrnet.ckpt")  # for eval.py: trained on RESIDE's haze alone
 AUTO_TILE_PIXELS = 1_000_000  # larger images are tiled unless --tile says otherwise
 AUTO_TILE = 512  # pixels
 OVERLAP = 64  # pixels; about as wide as the area that the network sees on each side of a pixel

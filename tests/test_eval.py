@@ -2,6 +2,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from src.commands import eval as script
 from src.data import demo
 from src.data.images import read_image, write_image
 from src.errors import InputError, UsageError
-from src.inference import Dehazer
+from src.inference import BENCHMARK_CHECKPOINT, SHIPPED_CHECKPOINT, Dehazer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -232,3 +233,18 @@ def test_run_eval_refuses_a_folder_that_is_not_there(tmp_path):
     done = subprocess.run(["bash", str(ROOT / "scripts/run_eval.sh"), str(tmp_path / "none")], capture_output=True,
                           text=True, timeout=60)
     assert done.returncode == 1 and done.stderr == f"error: DATA_PATH {tmp_path}/none: no such folder\n"
+
+
+def test_eval_scores_the_benchmark_checkpoint_where_none_is_named(monkeypatch):
+    class Found(Exception):
+        pass
+
+    def found(options, _):
+        raise Found(options.ckpt_path)
+
+    monkeypatch.setattr(script, "check_options", found)
+    for flags, expected in (([], str(BENCHMARK_CHECKPOINT)), (["--ckpt_path", "a.ckpt"], "a.ckpt"),
+                            (["--mindir_path", "a.mindir"], "")):
+        with pytest.raises(Found, match=f"^{re.escape(expected)}$"):
+            script.main(flags)
+    assert BENCHMARK_CHECKPOINT.is_file() and BENCHMARK_CHECKPOINT != SHIPPED_CHECKPOINT

@@ -15,7 +15,7 @@ from src.checkpoint import describe, save_checkpoint
 from src.commands import eval as eval_script
 from src.commands import train
 from src.health import Health, ProbeCell, Probed, judge, middle
-from src.inference import Dehazer
+from src.inference import BENCHMARK_CHECKPOINT, SHIPPED_CHECKPOINT, Dehazer
 from training import flags, write_pairs
 
 pytest_plugins = "training_fixtures"
@@ -138,9 +138,10 @@ def test_evaluation_warns_of_such_a_checkpoint(tmp_path, capsys):
         assert (health["gain"] > 100) == broken
 
 
-def test_the_shipped_weights_are_healthy():
+@pytest.mark.parametrize("checkpoint", [SHIPPED_CHECKPOINT, BENCHMARK_CHECKPOINT], ids=lambda path: path.name)
+def test_the_shipped_weights_are_healthy(checkpoint):
     photo = np.round(image(4, (1, 3, 128, 128), 255)[0].transpose(1, 2, 0)).astype(np.uint8)
-    health = Dehazer().diagnose([photo])
+    health = Dehazer(checkpoint).diagnose([photo])
     assert health.gain < 2 and health.offset < 2
 
 

@@ -6,7 +6,7 @@
     python eval.py --mindir_path aecrnet.mindir
     python -m src.launch --workers 8 eval.py --device_target Ascend --dir_data SOTS/indoor --data_test RESIDE
 
-The first command scores the shipped checkpoint on hazed photos from scikit-image. The last command shares the images
+The first command scores checkpoints/aecrnet.ckpt on hazed photos from scikit-image. The last command shares the images
 among eight cards. Each command writes metrics.csv (one row for each image, as they come) and summary.json to
 --output_dir. After Ctrl-C or a crash, the same command with --resume goes on.
 """
@@ -23,13 +23,15 @@ from ..data.pairs import PAIR_LAYOUTS, Pair, find_pairs
 from ..errors import UsageError
 from ..files import make_output_folder
 from ..infer.evaluation import Evaluation
-from ..inference import check_options, open_dehazer
+from ..inference import BENCHMARK_CHECKPOINT, check_options, open_dehazer
 
 SECTIONS = ("device", "inference", "eval", "cloud")
 
 
 def main(argv: Optional[List[str]] = None) -> int:
     options = config.parse(sys.argv[1:] if argv is None else argv, SECTIONS, __doc__.splitlines()[0])
+    if not options.mindir_path:
+        options.ckpt_path = options.ckpt_path or str(BENCHMARK_CHECKPOINT)
     check_options(options, options.mindir_path)
     if options.resume and options.report:
         raise UsageError("--report: needs the pictures of all images, leave out --resume")
