@@ -1,6 +1,7 @@
 """Mistakes of the user, reported in one line."""
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import Callable, Optional
@@ -45,8 +46,20 @@ def run(main: Callable[[], Optional[int]]) -> None:
         print(f"error: not enough memory ({one_line(error)}); --tile 256 needs less", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt as error:
-        print("interrupted; what was finished is kept", file=sys.stderr)
-        sys.exit(128 + (error.args[0] if error.args else signal.SIGINT))
+        _exit_interrupted(error)
+    except Exception as error:
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        _exit_interrupted(error.__cause__)  # MindSpore's modules in C++ turn it into an ImportError
+
+
+def _exit_interrupted(error: KeyboardInterrupt) -> None:
+    print("interrupted; what was finished is kept", file=sys.stderr, flush=True)
+    code = 128 + (error.args[0] if error.args else signal.SIGINT)
+    if "mindspore" not in sys.modules and "mindspore._c_expression" in sys.modules:
+        sys.stdout.flush()
+        os._exit(code)  # the exit handlers of a MindSpore whose import was interrupted crash
+    sys.exit(code)
 
 
 def _interrupt(number, frame) -> None:

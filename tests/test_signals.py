@@ -44,6 +44,13 @@ def interrupted(number, is_begun, *command):
     return process.returncode, said.replace("\r", "\n").splitlines()
 
 
+def interrupted_import():
+    """What a module in C++ raises when a signal arrives while it is imported."""
+    error = ImportError("initialization failed")
+    error.__cause__ = KeyboardInterrupt(signal.SIGTERM)
+    return error
+
+
 def assert_one_line(lines):
     """Nothing but progress bars before the line."""
     assert lines[-1] == SAID
@@ -99,6 +106,7 @@ def test_an_interrupted_infer_writes_the_report_on_what_it_has_done(photos, tmp_
 
 @pytest.mark.parametrize("error, code, said", [
     (KeyboardInterrupt(), 130, SAID), (KeyboardInterrupt(signal.SIGTERM), 143, SAID),
+    (interrupted_import(), 143, SAID),
     (MemoryError("of 8 GB"), 1, "error: not enough memory (of 8 GB); --tile 256 needs less")])
 def test_exit_codes(capsys, error, code, said):
     def main():
