@@ -4,6 +4,7 @@ A file of export.py needs neither MindSpore nor the package `onnx`. The graph of
 """
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 from pathlib import Path
@@ -144,9 +145,15 @@ def _on_onnxruntime(onnxruntime, path, model) -> _Opened:
                    taken.shape, PROVIDERS[session.get_providers()[0]])
 
 
+@functools.cache
+def _core(openvino):
+    """One for the process: after several were made and freed, OpenVINO 2026.4 crashes at the next signal."""
+    return openvino.Core()
+
+
 def _on_openvino(openvino, path, model, precision) -> _Opened:
     name = {"float32": "f32", "bfloat16": "bf16"}[precision]
-    core = openvino.Core()
+    core = _core(openvino)
     try:
         network = core.read_model(model)
         # always set, because OpenVINO's default is bfloat16 if the processor has it
