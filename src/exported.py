@@ -7,8 +7,7 @@ import numpy as np
 
 from .errors import InputError
 from .files import PathLike
-
-MULTIPLE = 4  # the network halves twice
+from .infer.tiles import align_up
 
 Size = Tuple[int, int]  # height, width
 
@@ -18,7 +17,7 @@ def model_size(image: Size, fixed: Optional[Size], name: PathLike) -> Size:
 
     Raises: InputError naming the model if the image is larger than `fixed`.
     """
-    size = fixed or (image[0] + -image[0] % MULTIPLE, image[1] + -image[1] % MULTIPLE)
+    size = fixed or (align_up(image[0]), align_up(image[1]))
     if image[0] > size[0] or image[1] > size[1]:
         raise InputError(f"{name}: takes images up to {size[1]}x{size[0]}, not {image[1]}x{image[0]}; "
                          "export with --dynamic")
