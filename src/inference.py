@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Iterable, List, Optional, Sequence, Tuple, Uni
 
 import numpy as np
 
-from .data.images import MIN_SIDE, check_size, from_network, read_image, to_network
+from .data.images import check_size, from_network, read_image, to_network
 from .errors import InputError, UsageError
 from .files import PathLike, shipped
 from .infer.tiles import ALIGN, align_up, restore_in_tiles, restore_with_ensemble, to_uint8, windows
+from .limits import MIN_SIDE
 from .onnx_runner import MINDSPORE, check_runtime, open_runner
 
 if TYPE_CHECKING:  # imports MindSpore

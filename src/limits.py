@@ -4,9 +4,9 @@ from __future__ import annotations
 import os
 from typing import Any, List, Mapping
 
-from .data.images import MIN_SIDE
 from .errors import UsageError
 
+MIN_SIDE = 16  # pixels; for a shorter side, the quarter-size map is smaller than the reach of a deformable kernel
 AT_LEAST = {
     "device_id": 0, "seed": 0, "repeat": 1, "depth_first": 0, "depth_last": -1, "cache_mb": 0,
     "num_parallel_workers": 1, "test_every": 0, "test_images": 0, "epochs": 1, "batch_size": 1, "lr_min": 0,

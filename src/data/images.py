@@ -12,9 +12,9 @@ from PIL import Image, ImageOps
 
 from ..errors import InputError, one_line
 from ..files import PathLike, atomic_write
+from ..limits import MIN_SIDE
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-MIN_SIDE = 16  # pixels; for a shorter side, the quarter-size map is smaller than the reach of a deformable kernel
 ORIENTATION = 0x0112  # EXIF tag; the values 5 to 8 exchange width and height
 GREY_MODES = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 _limit_lock = threading.Lock()
