@@ -4,9 +4,9 @@
     python scripts/soak.py train --kill_after 180 -- --config configs/demo.yaml --epochs 200
 
 `infer` dehazes many photos in one process and compares its memory after the first fifty with the most that it had
-later. `train` trains twice. It leaves the first run in peace. It kills the second one again and again (SIGKILL), at a
-random time of up to --kill_after seconds after its next checkpoint, and resumes it. Both must end with the same
-checkpoint, bit for bit, and with the same metrics.csv, without the speed. Exit code 1: they do not.
+later. `train` trains twice at the same time. It leaves one run in peace. It kills the other one again and again
+(SIGKILL), at a random time of up to --kill_after seconds after its next checkpoint, and resumes it. Both must end with
+the same checkpoint, bit for bit, and with the same metrics.csv, without the speed. Exit code 1: they do not.
 """
 from __future__ import annotations
 
@@ -88,14 +88,21 @@ def memory_before_and_after(seen: List[Tuple[int, float]]) -> Tuple[float, float
 
 
 def soak_train(folder: Path, options: argparse.Namespace) -> int:
-    """Train undisturbed, then with kills. Returns: 1 if the two differ."""
+    """Train undisturbed, and beside it with kills. Returns: 1 if the two differ."""
     quiet, killed = folder / "quiet", folder / "killed"
-    subprocess.run(train_command(options, quiet), check=True)
-    chance, kills = random.Random(0), 0
-    while not train_until_killed(options, killed, chance.uniform(0, options.kill_after)):
-        kills += 1
+    chance, kills, began = random.Random(0), 0, time.monotonic()
+    with subprocess.Popen(train_command(options, quiet)) as undisturbed:
+        try:
+            while not train_until_killed(options, killed, chance.uniform(0, options.kill_after)):
+                kills += 1
+        except BaseException:
+            undisturbed.kill()
+            raise
+    if undisturbed.returncode:
+        raise InputError(f"{options.script}, undisturbed, ended with exit code {undisturbed.returncode}")
     same = contents(quiet) == contents(killed)
-    print(f"{kills} kills; the resumed run {'is' if same else 'is not'} bit for bit the undisturbed one")
+    print(f"{kills} kills in {(time.monotonic() - began) / 60:.0f} minutes; the resumed run "
+          f"{'is' if same else 'is not'} bit for bit the undisturbed one")
     return int(not same)
 
 
