@@ -145,6 +145,7 @@ def test_gitee_stages_are_the_references(golden_gitee, case, mode):
     assert by_position.max() < 1e-3
 
 
+@pytest.mark.slow
 @CASES
 def test_gitee_output_differs_from_the_references_less_than_rounding_the_input_moves_it(golden_gitee, case):
     """The whole graph is as close to the golden output as float32 allows with the golden weights.

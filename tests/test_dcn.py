@@ -257,6 +257,7 @@ def test_the_backend_is_chosen_by_the_device(device, sampling, expected, monkeyp
     assert DeformConv2d(4, 4, sampling=sampling).backend == expected
 
 
+@pytest.mark.slow
 @both_modes
 def test_layers_compute_the_same_with_both_backends(mode):
     with running(mode):

@@ -170,6 +170,7 @@ def test_a_finished_run_has_nothing_to_resume(train_data, whole_run, small_net, 
     assert metrics(tmp_path / "run") == metrics(whole_run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_signal_saves_the_step_in_hand_and_exits_0(
     train_data, whole_run, small_net, tmp_path, monkeypatch, capfd, number,
@@ -294,6 +295,7 @@ def test_gradients_that_overflow_at_loss_scale_1_stop_the_run(train_data, small_
         train.main(flags(train_data, tmp_path / "1", "--amp_level=O2", "--loss_scale=1"))
 
 
+@pytest.mark.slow
 def test_the_loss_scale_of_a_resumed_run_goes_on(train_data, small_net, tmp_path):
     scaled = ("--amp_level=O2", "--loss_scale=1e38")
     assert train.main(flags(train_data, tmp_path / "whole", *scaled)) == 0

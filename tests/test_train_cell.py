@@ -89,6 +89,7 @@ def official_first_step(official):
     return losses, official.state()
 
 
+@pytest.mark.slow
 def test_three_steps_equal_the_official_implementation(official, official_first_step, golden_official):
     official.set_back()
     for index, (l1, cr, loss) in enumerate(golden_official["train3_losses"]):
@@ -101,6 +102,7 @@ def test_three_steps_equal_the_official_implementation(official, official_first_
         np.testing.assert_allclose(found, golden_official[name], atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_compiled_step_gives_the_same_numbers_in_every_call(official, official_first_step):
     losses, state = official_first_step
     for _ in range(2):
@@ -110,6 +112,7 @@ def test_a_compiled_step_gives_the_same_numbers_in_every_call(official, official
             np.testing.assert_array_equal(value, state[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_graph_mode_and_pynative_agree(official_first_step):
     losses, state = official_first_step
     with running(mindspore.PYNATIVE_MODE):
@@ -120,6 +123,7 @@ def test_graph_mode_and_pynative_agree(official_first_step):
                 np.testing.assert_allclose(value, state[name], atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_every_trainable_parameter_receives_a_finite_gradient(official, official_first_step):
     _, state = official_first_step
     for parameter in official.net.trainable_params():
@@ -209,6 +213,7 @@ def test_the_loss_scale_is_halved_by_an_overflow_and_doubled_after_the_window():
     assert scales == [[1024, 1], [2048, 0], [1024, 0], [1024, 1], [2048, 0], [2048, 1]]
 
 
+@pytest.mark.slow
 def test_a_step_that_overflows_says_so_and_changes_nothing_but_the_loss_scale():
     run = after(SmallRun(scaler=loss_scaler(), ema_decay=0.9), [small_batch(0)])
     before = run.state()

@@ -69,6 +69,7 @@ def cloud(train_data, folder, *more):
                  *more)
 
 
+@pytest.mark.slow
 def test_modelarts_copies_data_in_and_results_out(train_data, whole_run, small_net, tmp_path, monkeypatch):
     moxing = FakeMoxing(content=tmp_path / "first")
     monkeypatch.setitem(sys.modules, "moxing", moxing)

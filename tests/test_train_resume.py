@@ -97,6 +97,7 @@ def test_a_checkpoint_from_before_options_were_kept_goes_on(train_data, whole_ru
     assert_same_checkpoint(tmp_path / "run_last.ckpt", whole_run / "run_last.ckpt")
 
 
+@pytest.mark.slow
 def test_a_validation_that_is_interrupted_is_made_up_for(train_data, small_net, tmp_path, monkeypatch, capsys):
     more = ("--data_test=Pairs",)
     train.main(flags(train_data, tmp_path / "whole", *more))
