@@ -1,12 +1,12 @@
 """Long runs that look for what short tests cannot see: memory that grows, and a resumed training that is not the same.
 
     python scripts/soak.py infer --photos 500 --sizes 40
-    python scripts/soak.py train --kill_after 180 -- --config configs/demo.yaml --epochs 200
+    python scripts/soak.py train --minutes 120 --kill_after 180 -- --config configs/demo.yaml --epochs 100000
 
 `infer` dehazes many photos in one process and compares its memory after the first fifty with the most that it had
-later. `train` trains twice at the same time. It leaves one run in peace. It kills the other one again and again
-(SIGKILL), at a random time of up to --kill_after seconds after its next checkpoint, and resumes it. Both must end with
-the same checkpoint, bit for bit, and with the same metrics.csv, without the speed. Exit code 1: they do not.
+later. `train` kills a training again and again for --minutes (SIGKILL), at a random time of up to --kill_after seconds
+after its next checkpoint, and resumes it. Then it trains as many steps without a kill. Both runs must end with the same
+checkpoint, bit for bit, and with the same metrics.csv, without the speed. Exit code 1: they do not.
 """
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ import psutil
 
 import _clone
 from src import errors
+from src.checkpoint import load_checkpoint
 from src.config import Parser
 from src.data.images import write_image
 from src.errors import InputError
@@ -49,6 +50,7 @@ def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     infer.add_argument("--photos", type=int, default=500, help="default: %(default)s")
     infer.add_argument("--sizes", type=int, default=40, help="different sizes (default: %(default)s)")
     train = kinds.add_parser("train")
+    train.add_argument("--minutes", type=float, default=120, help="of kills (default: %(default)s)")
     train.add_argument("--kill_after", type=float, default=180, help="seconds at most (default: %(default)s)")
     train.add_argument("--script", default="train.py", help="default: %(default)s")
     for kind in (infer, train):
@@ -88,20 +90,18 @@ def memory_before_and_after(seen: List[Tuple[int, float]]) -> Tuple[float, float
 
 
 def soak_train(folder: Path, options: argparse.Namespace) -> int:
-    """Train undisturbed, and beside it with kills. Returns: 1 if the two differ."""
-    quiet, killed = folder / "quiet", folder / "killed"
-    chance, kills, began = random.Random(0), 0, time.monotonic()
-    with subprocess.Popen(train_command(options, quiet)) as undisturbed:
-        try:
-            while not train_until_killed(options, killed, chance.uniform(0, options.kill_after)):
-                kills += 1
-        except BaseException:
-            undisturbed.kill()
-            raise
-    if undisturbed.returncode:
-        raise InputError(f"{options.script}, undisturbed, ended with exit code {undisturbed.returncode}")
+    """Train with kills, then as many steps without any. Returns: 1 if the two differ."""
+    killed, quiet = folder / "killed", folder / "quiet"
+    chance, kills, end = random.Random(0), 0, time.monotonic() + 60 * options.minutes
+    while time.monotonic() < end:
+        if train_until_killed(options, killed, chance.uniform(0, options.kill_after)):
+            raise InputError(f"the run ended within --minutes {options.minutes:g}; more --epochs are needed")
+        kills += 1
+    steps = load_checkpoint(killed / "soak_last.ckpt")[1]["step"] + 1
+    for run in ([*train_command(options, killed), "--resume"], train_command(options, quiet)):
+        subprocess.run([*run, f"--max_steps={steps}"], check=True)
     same = contents(quiet) == contents(killed)
-    print(f"{kills} kills in {(time.monotonic() - began) / 60:.0f} minutes; the resumed run "
+    print(f"{kills} kills in {options.minutes:g} minutes, {steps} steps; the resumed run "
           f"{'is' if same else 'is not'} bit for bit the undisturbed one")
     return int(not same)
 
@@ -136,8 +136,6 @@ def command(script: str, *arguments: str) -> List[str]:
 
 def contents(folder: Path) -> Tuple[Dict[str, bytes], List[Dict[str, str]]]:
     """What two runs must have in common: every value of the last checkpoint, and metrics.csv without the speed."""
-    from src.checkpoint import load_checkpoint
-
     parameters, description = load_checkpoint(folder / "soak_last.ckpt")
     values = {name: parameter.asnumpy().tobytes() for name, parameter in parameters.items()}
     values.update({name: str(fact).encode() for name, fact in description.items()})

@@ -19,8 +19,8 @@ def test_memory_is_compared_before_and_after_the_first_photos():
 def test_a_training_that_is_killed_again_and_again_comes_to_the_same(train_data, monkeypatch, capfd):
     for name in ("PYTHONPATH", "PYTHONUNBUFFERED"):
         monkeypatch.setenv(name, ENVIRONMENT[name])
-    run = ["train", "--kill_after=2", "--script=tests/small_training.py", "--", *flags(train_data, "unused"),
-           "--epochs=4", "--save_every=1"]
+    run = ["train", "--minutes=0.2", "--kill_after=2", "--script=tests/small_training.py", "--",
+           *flags(train_data, "unused"), "--epochs=1000", "--save_every=1"]
     assert soak.main(run) == 0
     kills, rest = capfd.readouterr().out.splitlines()[-1].split(" ", 1)
     assert int(kills) > 0 and rest.endswith("the resumed run is bit for bit the undisturbed one")
