@@ -7,4 +7,5 @@ cd "$(dirname "$0")/.."
 source scripts/setup_venv.sh
 install_packages ascend310_infer/packages.txt tests/packages.txt
 setup_venv requirements.txt requirements-test.txt requirements-convert.txt requirements-onnx.txt
-exec "$PYTHON" -m pytest tests -rs "$@"
+# a process for each core up to four; the tests of a file share what they compile, so they stay together
+exec "$PYTHON" -m pytest tests -rs --numprocesses "$(nproc)" --maxprocesses 4 --dist loadfile "$@"

@@ -12,14 +12,10 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
 
-def pytest_terminal_summary(terminalreporter):
-    needs.skipped = sum(needs.REASON in str(report.longrepr) for report in terminalreporter.getreports("skipped"))
-
-
-def pytest_unconfigure(config):
-    """Print the skipped tests after the last line of pytest, where everybody looks."""
-    if needs.skipped:
-        print(needs.last_line())
+def pytest_terminal_summary(terminalreporter, config):
+    """Have the missing packages printed after the last line of pytest, where everybody looks."""
+    line = needs.last_line([report.longrepr[2] for report in terminalreporter.getreports("skipped")])
+    config.add_cleanup(lambda: line and print(line))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """Programs and libraries of the system that some tests need, by the names of their Debian packages.
 
-A test without its packages is skipped. `pytest_unconfigure` in conftest.py prints at the end which packages to install.
+A test without its packages is skipped. conftest.py prints at the end which packages to install.
 """
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sysconfig
 from pathlib import Path
-from typing import Iterable, Set
+from typing import Iterable
 
 import pytest
 
@@ -20,15 +20,12 @@ HEADERS = {"libgtest-dev": "gtest/gtest.h", "libjpeg-dev": "jpeglib.h", "libpng-
 CPP = ("cmake", "g++", "make", *HEADERS)
 
 REASON = "needs the Debian package"
-missed: Set[str] = set()  # packages whose absence skipped a test in this run
-skipped = 0  # number of skipped tests
 
 
 def need(packages: Iterable[str]) -> None:
     """Skip the test unless all Debian packages are there."""
     absent = [package for package in packages if not is_there(package)]
     if absent:
-        missed.update(absent)
         pytest.skip(f"{REASON} {' '.join(absent)}")
 
 
@@ -45,7 +42,14 @@ def is_there(package: str) -> bool:
         capture_output=True).returncode == 0
 
 
-def last_line() -> str:
-    """The number of skipped tests, and the command that installs their packages."""
-    return (f"{skipped} tests were skipped for want of packages, which this installs: "
-            f"apt-get install -y --no-install-recommends {' '.join(sorted(missed))}")
+def last_line(reasons: Iterable[str]) -> str:
+    """The number of skipped tests, and the command that installs their packages. Empty if no package is missing.
+
+    Args:
+        reasons: why tests were skipped, for whatever reason.
+    """
+    absent = [reason.partition(REASON)[2].split() for reason in reasons if REASON in reason]
+    if not absent:
+        return ""
+    return (f"{len(absent)} tests were skipped for want of packages, which this installs: "
+            f"apt-get install -y --no-install-recommends {' '.join(sorted({*sum(absent, [])}))}")
