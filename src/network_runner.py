@@ -8,6 +8,7 @@ from typing import Set, Tuple
 import mindspore
 import numpy as np
 from mindspore import Tensor
+from mindspore.common.api import _pynative_executor  # MindSpore 2.8 has no public way to empty its cache
 
 from .aecrnet import VALUE_RANGE, Dehaze
 from .checkpoint import load_network
@@ -19,6 +20,8 @@ from .ranks.device import select_device
 WORTH_COMPILING = ((300_000, 1), (50_000, 2), (0, 8))
 MAX_GRAPH_PIXELS = 1_000_000  # pixels of a batch; a graph of this size keeps about 3 GB of memory
 MAX_GRAPHS = 2  # each graph keeps its memory; images turned by 90 degrees need a second graph
+MAX_COMPILED = 8  # graphs in the life of a runner: MindSpore 2.8 never gives back about 7 MB of each
+MAX_CACHED = 4  # shapes whose operators PyNative mode keeps, about 9 MB for each
 
 Shape = Tuple[int, ...]
 
@@ -37,7 +40,8 @@ class Runner:
 
     A shape is therefore compiled if `expect` announced enough calls with it, or if there were enough calls. The shape
     must not exceed a size that bounds the memory: a graph keeps 3 kB a pixel, which PyNative mode frees after a call.
-    In a process in graph mode, every shape is compiled. This class never changes the mode.
+    After MAX_COMPILED graphs, further shapes run operator by operator: the memory stays bounded over any number of
+    shapes. In a process in graph mode, every shape is compiled. This class never changes the mode.
 
     Args:
         net: in evaluation mode.
@@ -57,6 +61,8 @@ class Runner:
         self._net = net
         self._graph = mindspore.jit(net)
         self._compiled: Set[Shape] = set()
+        self._compilations = 0
+        self._cached: Set[Shape] = set()
         self._expected: Counter = Counter()
         self._seen: Counter = Counter()
 
@@ -70,15 +76,26 @@ class Runner:
         if x.shape not in self._compiled:
             is_full = len(self._compiled) == MAX_GRAPHS
             if not self._compiling_pays(x.shape) or (is_full and not self.forgets):
-                return self._net(Tensor(x)).asnumpy()
+                return self._operator_by_operator(x)
             if is_full:
                 self._forget_graphs()
+            self._compilations += 1
         self._compiled.add(x.shape)
         return self._graph(Tensor(x)).asnumpy()
+
+    def _operator_by_operator(self, x: np.ndarray) -> np.ndarray:
+        if self.forgets and x.shape not in self._cached:
+            if len(self._cached) == MAX_CACHED:
+                _pynative_executor.clear_res()  # keeps the graphs
+                self._cached.clear()
+            self._cached.add(x.shape)
+        return self._net(Tensor(x)).asnumpy()
 
     def _compiling_pays(self, shape: Shape) -> bool:
         if mindspore.get_context("mode") == mindspore.GRAPH_MODE:
             return True
+        if self._compilations == MAX_COMPILED:
+            return False
         pixels = shape[0] * shape[2] * shape[3]
         calls = max(self._expected[shape], self._seen[shape])
         needed = next(calls for size, calls in WORTH_COMPILING if pixels >= size)

@@ -7,7 +7,7 @@ from mindspore import Tensor
 
 from golden.seeded import image as seeded_image
 from halving import HalvingNetwork
-from src import inference
+from src import inference, network_runner
 from src.aecrnet import Dehaze
 from src.checkpoint import describe, load_network, save_checkpoint
 from src.data.images import write_image
@@ -265,6 +265,7 @@ class Recording(NetworkRunner):
         from collections import Counter
 
         self.ways, self._compiled, self._expected, self._seen = [], set(), Counter(), Counter()
+        self._compilations, self._cached = 0, set()
 
     def _net(self, x):
         self.ways.append("PyNative")
@@ -318,6 +319,22 @@ def test_graphs_of_former_sizes_are_given_back(monkeypatch):
         for _ in range(5):
             recording(np.zeros(shape, np.float32))
     assert set(recording.ways) == {"graph"} and freed == [True] and recording._compiled == {shapes[2]}
+
+
+def test_memory_is_bounded_over_many_sizes(monkeypatch):
+    """MindSpore never frees all of a graph, and frees the operators of a shape only when told to."""
+    recording, cleared = Recording(), []
+    monkeypatch.setattr(mindspore, "ms_memory_recycle", lambda: None)
+    monkeypatch.setattr(network_runner._pynative_executor, "clear_res", lambda: cleared.append(len(recording.ways)))
+    shapes = [(1, 3, 240, 320 + 4 * number) for number in range(network_runner.MAX_COMPILED + 9)]
+    for shape in shapes:
+        recording.expect(shape, 2)
+        recording(np.zeros(shape, np.float32)), recording(np.zeros(shape, np.float32))
+    graphs = 2 * network_runner.MAX_COMPILED
+    assert recording.ways == ["graph"] * graphs + ["PyNative"] * 18
+    assert cleared == [graphs + 2 * network_runner.MAX_CACHED, graphs + 4 * network_runner.MAX_CACHED]
+    recording(np.zeros(shapes[network_runner.MAX_COMPILED - 1], np.float32))
+    assert recording.ways[-1] == "graph"
 
 
 def test_an_unknown_device_is_named(random_checkpoint):
