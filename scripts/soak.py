@@ -1,18 +1,23 @@
 """Long runs that look for what short tests cannot see: memory that grows, and a resumed training that is not the same.
 
     python scripts/soak.py infer --photos 500 --sizes 40
+    python scripts/soak.py validate
     python scripts/soak.py train --minutes 120 --kill_after 180 -- --config configs/demo.yaml --epochs 100000
 
 `infer` dehazes many photos in one process and compares its memory after the first fifty with the most that it had
-later. `train` kills a training again and again for --minutes (SIGKILL), at a random time of up to --kill_after seconds
-after its next checkpoint, and resumes it. Then it trains as many steps without a kill. Both runs must end with the same
-checkpoint, bit for bit, and with the same metrics.csv, without the speed. Exit code 1: they do not.
+later. `validate` shows the peak memory of a training that validates twenty sizes and a photo of 8 megapixels.
+
+`train` kills a training again and again for --minutes (SIGKILL), at a random time of up to --kill_after seconds after
+its next checkpoint, and resumes it. Then it trains as many steps without a kill. Both runs must end with the same
+checkpoint, bit for bit, and with the same metrics.csv, without the speed. Exit code 1: they do not, or the memory is
+too large.
 """
 from __future__ import annotations
 
 import argparse
 import csv
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -33,6 +38,8 @@ from src.errors import InputError
 WARM = 50  # photos after which memory should not grow
 GROWTH = 1.1  # of the memory after WARM photos, at most
 SMALLEST = 24  # pixels, the shorter side of the smallest photo
+VALIDATED = [(2448, 3264), *((140 + 4 * number, 220 + 4 * number) for number in range(20))]  # heights and widths
+VALIDATION_MB = 3000  # at most
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -40,6 +47,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     with tempfile.TemporaryDirectory(prefix="soak") as folder:
         if options.kind == "infer":
             return soak_infer(Path(folder), options)
+        if options.kind == "validate":
+            return soak_validation(Path(folder), options)
         return soak_train(Path(folder), options)
 
 
@@ -53,7 +62,7 @@ def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     train.add_argument("--minutes", type=float, default=120, help="of kills (default: %(default)s)")
     train.add_argument("--kill_after", type=float, default=180, help="seconds at most (default: %(default)s)")
     train.add_argument("--script", default="train.py", help="default: %(default)s")
-    for kind in (infer, train):
+    for kind in (infer, kinds.add_parser("validate"), train):
         kind.add_argument("flags", nargs="*", help="flags of infer.py or train.py, behind --")
     return parser.parse_args(argv)
 
@@ -79,6 +88,23 @@ def soak_infer(folder: Path, options: argparse.Namespace) -> int:
     print(f"{options.photos} photos of {options.sizes} sizes: at most {before:.0f} MB until photo {WARM}, "
           f"{after:.0f} MB later")
     return int(after > GROWTH * before)
+
+
+def soak_validation(folder: Path, options: argparse.Namespace) -> int:
+    """Train one epoch on pairs of noise and validate all of them. Print the peak memory of the process."""
+    rng = np.random.default_rng(0)
+    for kind in ("hazy", "clear"):
+        (folder / kind).mkdir()
+        for number, size in enumerate(VALIDATED):
+            write_image(folder / kind / f"{number:02}.png", rng.integers(0, 256, (*size, 3), np.uint8))
+    code = subprocess.call(command(
+        "train.py", f"--dir_data={folder}", "--data_train=Pairs", "--data_test=Pairs", "--contra_lambda=0",
+        "--patch_size=64", "--batch_size=8", "--epochs=1", f"--ckpt_save_path={folder / 'out'}", *options.flags))
+    if code:
+        raise InputError(f"train.py ended with exit code {code}")
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6
+    print(f"validation of {len(VALIDATED) - 1} sizes and a photo of 8 megapixels: at most {peak:.0f} MB")
+    return int(peak > VALIDATION_MB)
 
 
 def memory_before_and_after(seen: List[Tuple[int, float]]) -> Tuple[float, float]:

@@ -296,6 +296,26 @@ def test_evaluation_shared_by_ranks_writes_the_table_of_one_process(pairs, rando
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_an_interrupted_evaluation_keeps_the_rows_of_all_ranks(random_checkpoint, tmp_path, number):
+    pairs = write_pairs(tmp_path / "set", 200)
+    process = start(command(2, tmp_path, "eval.py", "--dir_data", pairs, "--data_test", "Pairs", "--ckpt_path",
+                            random_checkpoint, f"--output_dir={tmp_path / 'out'}"))
+    end = time.monotonic() + 200
+    while not (tmp_path / "out/metrics.csv").exists():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+    process.send_signal(number)
+    code, output = finish(process, tmp_path)
+    assert code == 128 + number and "Traceback" not in output, output
+    assert "interrupted; what was finished is kept" in output.splitlines()
+    rows = (tmp_path / "out/metrics.csv").read_text().splitlines()[1:]
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert 0 < len(rows) < 200 and summary["images"] == len(rows) and summary["complete"] is False
+    assert f"partial, {len(rows)} of 200 images" in output
+
+
+@pytest.mark.slow
 def test_a_run_on_one_host_listens_on_its_own_address_alone(tmp_path):
     code, output = finish(start(command(2, tmp_path, "tests/listening.py")), tmp_path)
     assert code == 0, output
