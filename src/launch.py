@@ -13,6 +13,7 @@ hosts end in a minute (MS_NODE_TIMEOUT: 30 s without a sign of life). Exit code:
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from . import errors
 from .config import Parser
-from .errors import UsageError
+from .errors import InputError, UsageError, one_line
 from .files import make_output_folder
 from .limits import path_rule
 
@@ -40,6 +41,8 @@ class Cluster(NamedTuple):
 def main(argv: Optional[Sequence[str]] = None) -> int:
     options = _parse(sys.argv[1:] if argv is None else argv)
     cluster = read_cluster(os.environ)
+    if options.rank_table:
+        check_rank_table(options.rank_table, options.workers * cluster.nodes)
     logs = make_output_folder(options.log_dir, "--log_dir").resolve()
     from .ranks.processes import RankProcesses
 
@@ -62,6 +65,19 @@ def read_cluster(variables: Mapping[str, str]) -> Cluster:
         if not variables.get(name):
             raise UsageError(f"{name} must be set for NODES={nodes} (see src/launch.py)")
     return Cluster(nodes, _number(variables, "NODE_RANK", 0, 0, nodes - 1), variables["MASTER_ADDR"], port)
+
+
+def check_rank_table(path: str, ranks: int) -> None:
+    """Raises: InputError if a rank table (Huawei's RANK_TABLE_FILE) does not list each of these ranks once."""
+    try:
+        servers = json.loads(Path(path).read_text())["server_list"]
+        found = sorted(int(device["rank_id"]) for server in servers for device in server["device"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"--rank_table {path}: must be JSON with the rank_id of each device of the server_list "
+                         f"({one_line(error)})") from None
+    if found != list(range(ranks)):
+        raise InputError(f"--rank_table {path}: must list the ranks 0 to {ranks - 1} once each, "
+                         f"not {' '.join(map(str, found))[:80] or 'none'}")
 
 
 def command(options: argparse.Namespace, cluster: Cluster, logs: Path) -> List[str]:
@@ -90,7 +106,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, required=True, help="ranks on this host, one a card")
     parser.add_argument("--log_dir", default="output/logs",
                         help="folder for the logs of all ranks (default: %(default)s)")
-    parser.add_argument("--rank_table", default="", help="RANK_TABLE_FILE of an Ascend set-up, handed on to msrun")
+    parser.add_argument("--rank_table", default="", help="RANK_TABLE_FILE of an Ascend set-up, handed on to the ranks")
     parser.add_argument("script", help="train.py or eval.py")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its flags")
     options = parser.parse_args(argv)
