@@ -22,14 +22,18 @@ from typing import Dict, Set
 
 import _clone  # noqa: F401
 from src import errors
+from src.config import Parser
 
 CALL = re.compile(r"\s+%\d+\([^)]*\) = (?:PrimFunc_)?(\w+)\(")
-NO_KERNEL = {"Depend", "Load", "MakeTuple", "TupleGetItem", "UpdateState", "Return", "Constant", "Partial", "Switch"}
-# Operators without an entry in the documentation -> what to look up in their place.
+NO_KERNEL = {"Depend", "Load", "MakeTuple", "TupleGetItem", "UpdateState", "Return", "Constant", "Partial", "Switch",
+             "make_list"}
+# Operators without an entry in the documentation -> what to look up in their place: an operator, or a function that
+# compiles to them. TensorMove is a copy, which assignments compile to.
 BASE = {"BiasAddGrad": "BiasAdd", "Conv2DBackpropFilter": "Conv2D", "Conv2DBackpropInput": "Conv2D",
-        "DeformableOffsetsGrad": "DeformableOffsets", "MatMulExt": "MatMul", "MaxPoolGrad": "MaxPool",
-        "ReluGrad": "ReLU", "SigmoidGrad": "Sigmoid", "SqrtGrad": "Sqrt", "StridedSliceGrad": "StridedSlice",
-        "TanhGrad": "Tanh"}
+        "DeformableOffsetsGrad": "DeformableOffsets", "MatMulExt": "MatMul", "MaxPoolGrad": "MaxPool", "Muls": "Mul",
+        "ReluGrad": "ReLU", "RemainderTensorScalar": "remainder", "SigmoidGrad": "Sigmoid", "SplitWithSize": "split",
+        "SqrtGrad": "Sqrt", "StridedSliceGrad": "StridedSlice", "SumExt": "sum", "TanhGrad": "Tanh",
+        "TensorMove": "Assign"}
 # MindSpore Lite's names, which its list of operators has (docs/lite/docs/source_en/reference/operator_list_lite.md of
 # release 2.10 in mindspore-ai/docs); its column Ascend says FP16 for each of them.
 LITE = {"Add": "AddFusion", "BiasAdd": "BiasAdd", "Cast": "Cast", "Concat": "Concat", "Conv2D": "Conv2DFusion",
@@ -42,7 +46,7 @@ LITE = {"Add": "AddFusion", "BiasAdd": "BiasAdd", "Cast": "Cast", "Concat": "Con
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arch", choices=("gitee", "paper"), default="paper")
     parser.add_argument("--amp_level", choices=("O0", "O2", "O3"), default="O3")
     parser.add_argument("--dcn_backend", choices=("gather", "native"), default="native")
@@ -109,7 +113,7 @@ def documented(name: str) -> str:
             text = getattr(getattr(ops, refers[1], None), "__doc__", None) or ""
         platforms = re.search(r"Supported Platforms:\s+(.+)", text)
         if platforms and "Deprecated" not in platforms[1]:
-            return platforms[1].replace("`", "").strip()
+            return " ".join(platforms[1].replace("`", "").split())
     return f"of {BASE[name]}: {documented(BASE[name])}" if name in BASE else "not listed"
 
 

@@ -24,6 +24,7 @@ def test_figures_are_printed_and_written(tmp_path):
     assert figures["machine"]["threads"] == 1
     case = figures["cases"]["wide_conv"]
     assert case["ours_s"] > 0 and case["floor_s"] > 0 and 0 < case["peak_mb"] < 2000
+    assert 0 < case["floor_peak_mb"] < 2000
     assert figures["cases"]["start_up"]["ours_s"] > 0 and "ratio" not in figures["cases"]["start_up"]
     assert [line.split()[0] for line in run.stdout.splitlines()[-2:]] == ["wide_conv", "start_up"]
 
