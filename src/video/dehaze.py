@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Optional
@@ -105,18 +105,24 @@ def _dehaze_frames(
     """Write the dehazed frames to `path`. Returns: the flicker of the input and of both outputs."""
     total = {"input": 0.0, "unblended": 0.0, "output": 0.0}
     before: Dict[str, np.ndarray] = {}
-    with write_frames(path, clip, codec) as write:
-        for number, hazy in enumerate(_read_ahead(read_frames(clip)), 1):
-            dehazed = dehaze(hazy)
-            if dehazed.shape != hazy.shape or dehazed.dtype != np.uint8:
-                raise ValueError(f"dehaze gave {dehazed.dtype}{dehazed.shape} for uint8{hazy.shape}")
+    with write_frames(path, clip, codec) as write, ThreadPoolExecutor(1) as writer:
+        def finish(hazy: np.ndarray, dehazed: np.ndarray) -> None:
             now = {"input": hazy, "unblended": dehazed, "output": smooth(hazy, dehazed)}
             write(now["output"])
             for name in before:
                 total[name] += float(cv2.absdiff(now[name], before[name]).mean())
-            before = now
+            before.update(now)
+
+        finished: Future = writer.submit(lambda: None)
+        for number, hazy in enumerate(_read_ahead(read_frames(clip)), 1):
+            dehazed = dehaze(hazy)
+            if dehazed.shape != hazy.shape or dehazed.dtype != np.uint8:
+                raise ValueError(f"dehaze gave {dehazed.dtype}{dehazed.shape} for uint8{hazy.shape}")
+            finished.result()
+            finished = writer.submit(finish, hazy, dehazed)  # while the network computes the next frame
             if progress:
                 progress(number, len(clip.times))
+        finished.result()
     return {name: change / max(len(clip.times) - 1, 1) for name, change in total.items()}
 
 
