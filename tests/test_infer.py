@@ -210,7 +210,7 @@ def test_a_bomb_is_refused_until_the_limit_is_raised(run, folder, capsys):
 def test_equal_sizes_share_batches_whatever_their_names(run, folder):
     write_image(folder / "photos/aa.png", photo(7, 40, 32))
     assert run("photos", "-o", "out", "--batch_size", 2) == 0
-    assert run.network.seen == [(2, 3, 24, 32), (1, 3, 24, 32), (1, 3, 40, 32)]
+    assert run.network.seen == [(1, 3, 40, 32), (2, 3, 24, 32), (1, 3, 24, 32)]  # the largest first
     assert run.network.expected == {shape: 1 for shape in run.network.seen}
     assert np.array_equal(read_image("out/deep/a.png"), halved(photo(2)))
 

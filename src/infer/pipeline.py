@@ -34,10 +34,11 @@ def sort_by_size(items: Iterable[Any], path_of: Callable[[Any], PathLike], dehaz
                  ) -> List[Any]:
     """Sort the items by image size, and announce the sizes to the dehazer. Reads only the headers of the files.
 
-    Items of one size can share a batch and a compiled graph. Items of equal size keep their order.
+    Items of one size can share a batch and a compiled graph. Items of equal size keep their order. The largest come
+    first: growing sizes would each take new memory, because what a smaller one has freed is too small.
     """
     sized = [(image_size(path_of(item)) or (0, 0), item) for item in items]
-    sized.sort(key=lambda pair: pair[0])
+    sized.sort(key=lambda pair: pair[0], reverse=True)
     dehazer.expect((size for size, _ in sized if size != (0, 0)), batch_size)
     return [item for _, item in sized]
 
