@@ -108,3 +108,10 @@ def test_metrics_load_neither_scikit_image_nor_mindspore_before_they_are_used():
     code = "import sys, src.metrics; sys.exit(any(m in sys.modules for m in ('skimage', 'scipy', 'cv2', 'mindspore')))"
     root = Path(__file__).parent.parent
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("measure", [metrics.psnr, metrics.ssim])
+def test_bands_of_rows_score_as_the_whole_image(official_pair, measure, monkeypatch):
+    whole = measure(*official_pair)
+    monkeypatch.setattr(metrics, "BAND", 7)
+    assert measure(*official_pair) == pytest.approx(whole, abs=1e-12)
