@@ -59,6 +59,7 @@ def test_gitee_form_equals_the_reference_on_repeated_calls(golden_gitee, gitee_v
             assert not by_clear.any() and not by_negatives.any()
 
 
+@pytest.mark.slow
 @both_modes_slow_graph
 def test_paper_form_equals_the_authors_on_repeated_calls(golden_official, paper_vgg, mode):
     """d|x|/dx jumps at 0, and two of the 2.7 million feature pairs here differ by less than the precision of float32.

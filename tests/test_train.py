@@ -226,6 +226,7 @@ def wait_for(condition, process, seconds=300):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run(train_data, small_net, tmp_path, monkeypatch):
     train.main(flags(train_data, tmp_path, "--max_steps=3"))
     before = (tmp_path / "run_last.ckpt").read_bytes()

@@ -131,6 +131,7 @@ def test_every_trainable_parameter_receives_a_finite_gradient(official, official
         assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0, parameter.name
 
 
+@pytest.mark.slow
 def test_losses_equal_the_reference(golden_gitee):
     clear, _, hazy = (Tensor(image(seed, (3, 3, 64, 64), 255)) for seed in (10, 11, 12))
     loss, l1, cr = NetWithCRLossCell(gitee_net(), contrast_loss("gitee"), 20.0, neg_num=2)(hazy, clear)
@@ -230,6 +231,7 @@ def test_without_a_loss_scale_gradients_that_are_not_finite_are_reported():
     assert not run.step((small_batch(1)[0] * np.float32(np.nan), small_batch(1)[1]))[1]
 
 
+@pytest.mark.slow
 def test_an_overflow_leaves_nothing_behind_in_accumulated_gradients():
     run, undisturbed = (SmallRun(scaler=loss_scaler(), accumulate=2) for _ in range(2))
     run.step(OVERFLOWING, apply=False)
@@ -253,6 +255,7 @@ def test_accumulated_batches_are_one_batch_of_their_total_size():
     np.testing.assert_allclose(small.weights(), large.weights(), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_clipping_scales_a_large_gradient_down_to_the_norm_and_leaves_a_small_one():
     free = after(SmallRun(), [small_batch(0)]).gradient()
     norm = np.linalg.norm(free)

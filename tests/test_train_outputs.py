@@ -29,6 +29,7 @@ def test_the_curve_is_smoothed_by_a_running_mean():
     np.testing.assert_allclose(log._smoothed(values), expected)
 
 
+@pytest.mark.slow
 def test_tensorboard_events_hold_the_rows(train_data, small_net, tmp_path):
     for part in (["--max_steps=3"], ["--resume"]):
         train.main(flags(train_data, tmp_path / "run", f"--summary_dir={tmp_path / 'events'}", *part))

@@ -63,6 +63,7 @@ def test_other_images_of_the_same_number_are_refused(train_data, whole_run, smal
         train.main(flags(tmp_path / "set", whole_run, "--resume"))
 
 
+@pytest.mark.slow
 def test_what_no_update_depends_on_is_taken_and_said_and_the_first_configuration_stays(
     train_data, whole_run, small_net, tmp_path, capsys,
 ):
@@ -140,6 +141,7 @@ def fail_in(monkeypatch, where, at):
     monkeypatch.setattr(owner, name, wrapped)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where, at, saved", [("update", 4, 4), ("log", 4, 5), ("data", 9, 4)])
 def test_any_exception_saves_the_last_finished_step(
     train_data, whole_run, tmp_path, monkeypatch, capsys, where, at, saved,
