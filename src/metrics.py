@@ -31,8 +31,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     _check_shapes(a, b, smallest=1)
     squares = 0.0
     for rows in _bands(a.shape[0], margin=0):
-        band_a, band_b = _pair(a[rows], b[rows], smallest=1)
-        squares += np.sum((band_a - band_b) ** 2)
+        squares += np.sum((_unit_range(a[rows]) - _unit_range(b[rows])) ** 2)
     return _decibel(squares / a.size)
 
 
@@ -48,7 +47,7 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
     _check_shapes(a, b, smallest=WINDOW)
     margin, total = WINDOW // 2, 0.0
     for rows in _bands(a.shape[0], margin):
-        mean = structural_similarity(*_pair(a[rows], b[rows], smallest=WINDOW), data_range=1.0, channel_axis=2,
+        mean = structural_similarity(_unit_range(a[rows]), _unit_range(b[rows]), data_range=1.0, channel_axis=2,
                                      gaussian_weights=True, sigma=SIGMA, use_sample_covariance=False)
         total += mean * (rows.stop - rows.start - 2 * margin)
     return float(total / (a.shape[0] - 2 * margin))
