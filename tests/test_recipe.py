@@ -138,6 +138,31 @@ def test_deformable_convolution_has_the_gradients_of_its_definition():
     assert torch.autograd.gradcheck(DeformPatches.apply, inputs, eps=1e-2, atol=2e-3, rtol=1e-3)
 
 
+PATCHES_OF_BOTH = """
+import torch
+from checkpoints.recipe import deform_triton
+from checkpoints.recipe.network import compiled
+
+torch.manual_seed(0)
+cpp = compiled("deform_im2col")
+offset, mask = 2 * torch.randn(2, 5, 7, 18), torch.rand(2, 5, 7, 9)
+for kind, tolerance in ((torch.float32, 1e-5), (torch.bfloat16, 1e-2)):
+    x, grad = torch.randn(2, 5, 7, 16).to(kind), torch.randn(70, 144).to(kind)
+    own = [deform_triton.im2col(x, offset, mask), *deform_triton.im2col_grad(x, offset, mask, grad)]
+    other = [cpp.im2col(x, offset, mask), *cpp.im2col_grad(x, offset, mask, grad)]
+    for one, two in zip(own, other, strict=True):
+        torch.testing.assert_close(one.float(), two.float(), rtol=tolerance, atol=tolerance)
+"""
+
+
+def test_patches_on_cuda_are_those_on_cpu():
+    """Triton's interpreter, which must be chosen before Triton is imported, runs the CUDA kernels here."""
+    pytest.importorskip("triton", reason="needs Triton, which PyTorch for CUDA installs")
+    done = subprocess.run([sys.executable, "-c", PATCHES_OF_BOTH], cwd=ROOT, capture_output=True, text=True,
+                          env={**os.environ, "TRITON_INTERPRET": "1"})
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="Winograd's method is for AVX-512 with bfloat16")
 @pytest.mark.parametrize("shape", [(3, 48, 48), (1, 1, 1), (2, 2, 3), (1, 33, 6)])
 def test_winograd_rounds_about_as_the_direct_convolution_does(shape):
@@ -323,10 +348,10 @@ def test_a_loss_that_is_nan_ends_the_run_and_keeps_the_step_before(scenes, tmp_p
     options = train.parse([*map(str, short_run(scenes, tmp_path))])
     training = train.Training(options, tmp_path)
     clear = torch.rand(1, 3, 32, 32)
-    training.learn_from(batches.Batch(clear, clear, ["1.jpg"]))
+    training.learn_from(iter([batches.Batch(clear, clear, ["1.jpg"])]))
     kept = {name: value.clone() for name, value in training.net.state_dict().items()}
-    with pytest.raises(InputError, match="step 2, photos 7.jpg; step 1 is kept"):
-        training.learn_from(batches.Batch(clear, clear * float("nan"), ["7.jpg"]))
+    with pytest.raises(InputError, match="step 2, photos 7.jpg; .* holds step 1"):
+        training.learn_from(iter([batches.Batch(clear, clear * float("nan"), ["7.jpg"])]))
     state = torch.load(tmp_path / "state.pt")
     assert state["step"] == 1 and all(torch.equal(value, kept[name]) for name, value in state["net"].items())
 

@@ -1,14 +1,13 @@
 """NYU photos with depth, and endless random batches of them. Each crop gets new random haze."""
 from __future__ import annotations
 
-import queue
-import threading
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import Iterator, List, NamedTuple, Sequence, Tuple
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from checkpoints.recipe.haze_variety import varied_haze
 from src.data.haze import RESIDE_BORDER, SOTS_AIRLIGHT, SOTS_BETAS, add_haze, synthetic_depth, transmission
@@ -18,7 +17,7 @@ from src.errors import InputError, UsageError
 
 TRAIN, VALIDATION = (0, 1348), (1349, 1398)  # photo numbers; 1399..1448 are the scenes of SOTS, which are never read
 ITS_BETA_RANGE, ITS_AIRLIGHT_RANGE, BRIGHT_RANGE = (0.6, 1.8), (0.7, 1.0), (0.95, 1.0)
-AHEAD = 6  # batches that are prepared ahead
+AHEAD = 6  # batches that a process prepares ahead
 
 
 class Photo(NamedTuple):
@@ -39,7 +38,7 @@ class Crops(NamedTuple):
 
 
 class Batch(NamedTuple):
-    hazy: Tensor  # float32[n, 3, side, side] in 0..1
+    hazy: Tensor  # uint8[n, 3, side, side], channels last
     clear: Tensor
     names: List[str]
 
@@ -94,14 +93,13 @@ def validation_pair(photo: Photo, level: int) -> Tuple[np.ndarray, np.ndarray]:
     return add_haze(photo.clear, through, SOTS_AIRLIGHT), photo.clear
 
 
-def as_tensor(images: Sequence[np.ndarray]) -> Tensor:
-    """Images, uint8 or float32[h, w, 3] -> float32[n, 3, h, w] in 0..1, channels last."""
-    stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-    return stacked.float() / 255 if stacked.dtype == torch.uint8 else stacked
+def stack(images: Sequence[np.ndarray]) -> Tensor:
+    """Images, uint8[h, w, 3] -> uint8[n, 3, h, w], channels last."""
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
 
 
-class Batches:
-    """Batches of a plan. Threads prepare them.
+class Batches(IterableDataset):
+    """Endless batches of a plan.
 
     Args:
         bright: share of crops with an airlight of 0.95 to 1, as in the test set. The others have 0.7 to 1, as in ITS.
@@ -110,29 +108,27 @@ class Batches:
     """
 
     def __init__(self, photos: Sequence[Photo], plan: Sequence[Crops], bright: float, variety: float,
-                 outdoors: Sequence[Photo], seed: int, threads: int):
+                 outdoors: Sequence[Photo], seed: int):
         self.photos, self.plan, self.bright = photos, plan, bright
-        self.variety, self.outdoors = variety, outdoors
-        self._queue: queue.Queue = queue.Queue(AHEAD)
-        for number in range(threads):
-            threading.Thread(target=self._fill, args=(np.random.default_rng([seed, number]),), daemon=True).start()
+        self.variety, self.outdoors, self.seed = variety, outdoors, seed
 
-    def next(self) -> Batch:
-        """The next batch. Raises: the error of the thread that prepared it."""
-        made = self._queue.get()
-        if isinstance(made, Exception):
-            raise made
-        return made
+    def loader(self, processes: int, pin_memory: bool) -> DataLoader:
+        """These batches, made by `processes` processes, each with its own random numbers.
 
-    def _fill(self, rng: np.random.Generator) -> None:
+        The processes are forks, which share the photos. OpenCV waits for ever in a fork if it had threads before it:
+        call `cv2.setNumThreads(1)` before anything else.
+        """
+        return DataLoader(self, batch_size=None, num_workers=processes, prefetch_factor=AHEAD, pin_memory=pin_memory,
+                          multiprocessing_context="fork")
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        rng = np.random.default_rng([self.seed, worker.id if worker else 0])
         shares = np.array([crops.share for crops in self.plan])
-        try:
-            while True:
-                crops = self.plan[rng.choice(len(shares), p=shares / shares.sum())]
-                hazy, clear, names = zip(*(self._crop(rng, crops) for _ in range(crops.count)))
-                self._queue.put(Batch(as_tensor(hazy), as_tensor(clear), list(names)))
-        except Exception as error:
-            self._queue.put(error)
+        while True:
+            crops = self.plan[rng.choice(len(shares), p=shares / shares.sum())]
+            hazy, clear, names = zip(*(self._crop(rng, crops) for _ in range(crops.count)))
+            yield Batch(stack(hazy), stack(clear), list(names))
 
     def _crop(self, rng: np.random.Generator, crops: Crops) -> Tuple[np.ndarray, np.ndarray, str]:
         is_varied = rng.random() < self.variety

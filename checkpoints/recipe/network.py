@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 from types import ModuleType
+from typing import Callable, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +26,7 @@ def compiled(name: str) -> ModuleType:
 
 
 class DeformPatches(torch.autograd.Function):
-    """The patches that a 3x3 modulated deformable convolution multiplies with its kernel, on CPU.
+    """The patches that a 3x3 modulated deformable convolution multiplies with its kernel.
 
     x[n, h, w, c], offset[n, h, w, 18] as (dy, dx) for each tap, mask[n, h, w, 9] -> [n * h * w, 9 * c]. Samples
     outside x read 0.
@@ -34,14 +35,22 @@ class DeformPatches(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, offset: Tensor, mask: Tensor) -> Tensor:
         ctx.save_for_backward(x, offset, mask)
-        return compiled("deform_im2col").im2col(x, offset, mask)
+        return DeformPatches.code(x).im2col(x, offset, mask)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
         x, offset, mask = ctx.saved_tensors
-        grad_x, grad_offset, grad_mask = compiled("deform_im2col").im2col_grad(
+        grad_x, grad_offset, grad_mask = DeformPatches.code(x).im2col_grad(
             x, offset, mask, grad.contiguous().to(x.dtype))
         return grad_x.to(x.dtype), grad_offset, grad_mask
+
+    @staticmethod
+    def code(x: Tensor) -> ModuleType:
+        if x.is_cuda:
+            from checkpoints.recipe import deform_triton
+
+            return deform_triton
+        return compiled("deform_im2col")
 
 
 class DCN(nn.Module):
@@ -57,12 +66,6 @@ class DCN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.conv_offset_mask(x).float()  # a bfloat16 position is wrong by half a pixel at 128
-        if x.is_cuda:
-            from torchvision.ops import deform_conv2d
-
-            with torch.autocast("cuda", enabled=False):
-                return deform_conv2d(x.float(), out[:, :18], self.weight, self.bias, padding=1,
-                                     mask=torch.sigmoid(out[:, 18:]))
         n, c, h, w = x.shape
         out = out.permute(0, 2, 3, 1)
         patches = DeformPatches.apply(x.permute(0, 2, 3, 1).contiguous(), out[..., :18].contiguous(),
@@ -211,8 +214,8 @@ class Dehaze(nn.Module):
     """The network. Hazy float32[n, 3, h, w] in 0..1, sides multiples of 4 -> restored, the same shape.
 
     Args:
-        amp: compute in bfloat16, except in the first two layers and the last one, which are slower in bfloat16 on CPU.
-            Parameters, sampling positions and channel means stay float32.
+        amp: compute in bfloat16, except in the first layer, and on CPU in the second and the last one, which are slower
+            in bfloat16 there. Parameters, sampling positions and channel means stay float32.
     """
 
     def __init__(self, ngf: int = 64, amp: bool = True):
@@ -230,13 +233,41 @@ class Dehaze(nn.Module):
         self.mix1, self.mix2 = Mix(-1.0), Mix(-0.6)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.down1(self.deconv(x))
-        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=self.amp):
-            down2 = self.down2(x)
-            down3 = features = self.down3(down2)
+        return self.pass_through(x, self.encode, self.block, self.decode)
+
+    def pass_through(self, x: Tensor, encode: Callable, block: Callable, decode: Callable) -> Tensor:
+        """`forward` with these functions in place of the network's own, which may be compiled forms of them."""
+        down2, down3 = encode(x)
+        with self._autocast(x):
+            features = down3
             for _ in range(PASSES):
-                features = self.block(features)
+                features = block(features)
             features = self.dcn_block(self.dcn_block(features)).to(down3.dtype)
+        return decode(down2, down3, features)
+
+    def encode(self, x: Tensor) -> Tuple[Tensor, Tensor]:
+        """Hazy image -> features at a half and a quarter of its sides."""
+        x = self.deconv(x)
+        with self._autocast(x, "cuda"):
+            x = self.down1(x)
+        with self._autocast(x):
+            down2 = self.down2(x)
+            return down2, self.down3(down2)
+
+    def decode(self, down2: Tensor, down3: Tensor, features: Tensor) -> Tensor:
+        """Features of the encoder and of the trunk -> restored image."""
+        with self._autocast(features):
             up1 = self.up1(self.mix1(down3, features))
             up2 = self.up2(self.mix2(down2, up1))
-        return self.up3(up2.float())
+        with self._autocast(features, "cuda"):
+            return self.up3(up2 if features.is_cuda else up2.float()).float()
+
+    def _autocast(self, x: Tensor, *devices: str) -> torch.autocast:
+        kind = x.device.type
+        return torch.autocast(kind, dtype=torch.bfloat16, enabled=self.amp and kind in (devices or (kind,)))
+
+
+def compiled_network(net: Dehaze) -> Callable[[Tensor], Tensor]:
+    """`net` with its parts compiled by torch.compile, except the deformable convolution. Hooks are not called."""
+    parts = [torch.compile(part, dynamic=False) for part in (net.encode, net.block, net.decode)]
+    return lambda x: net.pass_through(x, *parts)

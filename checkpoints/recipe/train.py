@@ -4,8 +4,8 @@
     python -m checkpoints.recipe.train --data NYU --out RUN --hours 2.5 --resume
 
 The run writes ema.pth (weights for `scripts/convert_weights.py aecrnet`), state.pt (all that --resume needs) and
-log.csv to --out. SIGTERM and Ctrl-C save and stop. Hours are processor time over threads, so a pause or another job
-does not count.
+log.csv to --out. SIGTERM and Ctrl-C save and stop. On CPU, hours are processor time over threads, so a pause or
+another job does not count. On CUDA they are hours of the clock.
 """
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ import argparse
 import csv
 import math
 import time
+from collections import deque
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, List, Optional
+from typing import Any, Deque, Dict, Iterator, List, Optional, Tuple, Union
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -28,14 +30,14 @@ from checkpoints.recipe.batches import (
     Batch,
     Batches,
     Photo,
-    as_tensor,
     load_outdoors,
     load_scenes,
     parse_plan,
+    stack,
     validation_pair,
 )
 from checkpoints.recipe.health import firing, revive, silent_share, trunk_state
-from checkpoints.recipe.network import Dehaze
+from checkpoints.recipe.network import Dehaze, compiled_network
 from checkpoints.recipe.optimizer import Optimizer
 from src import errors
 from src.config import Parser
@@ -73,8 +75,9 @@ def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
     add("--validate_minutes", type=float, default=20, help="between validations (default: 20)")
     add("--validation_images", type=int, default=25, help="of 50 whole photos (default: 25)")
     add("--device", choices=("cpu", "cuda"), default="cpu")
+    add("--compile", action="store_true", help="compile the network with torch.compile")
     add("--threads", type=int, default=2, help="for the network (default: 2)")
-    add("--loaders", type=int, default=1, help="threads that make batches (default: 1)")
+    add("--loaders", type=int, default=1, help="processes that make batches (default: 1)")
     add("--seed", type=int, default=0)
     add("--max_steps", type=int, default=0, help="stop after this many steps all told; 0: at the end of the hours")
     options = SimpleNamespace(**vars(parser.parse_args(argv)))
@@ -98,7 +101,9 @@ def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
 def main(argv: Optional[List[str]] = None) -> int:
     options = parse(argv)
     out = make_output_folder(options.out, "--out")
+    cv2.setNumThreads(1)  # see Batches.loader
     torch.set_num_threads(options.threads)
+    torch.backends.cudnn.benchmark = True  # the plan has few shapes
     torch.manual_seed(options.seed)
     with StopSignals() as stop:
         training = Training(options, out)
@@ -107,11 +112,11 @@ def main(argv: Optional[List[str]] = None) -> int:
             training.revive(photos[::len(photos) // 12 or 1][:12])
         outdoors = load_outdoors(options.outdoors) if options.outdoors else []
         validation = load_scenes(options.data, VALIDATION)[::50 // options.validation_images]
-        batches = Batches(photos, options.plan, options.bright, options.variety, outdoors,
-                          options.seed + training.step, options.loaders)
+        batches = iter(Batches(photos, options.plan, options.bright, options.variety, outdoors,
+                               options.seed + training.step).loader(options.loaders, options.device == "cuda"))
         kept = validated = time.monotonic()
         while not (training.is_over() or stop.requested):
-            training.learn_from(batches.next())
+            training.learn_from(batches)
             if time.monotonic() - kept > 300:
                 training.keep()
                 kept = time.monotonic()
@@ -136,8 +141,10 @@ class Training:
             self.net.load_state_dict(start_weights(options.init, self.net))
         self.ema.load_state_dict(self.net.state_dict())
         self.optimizer = Optimizer(self.net, options.muon)
-        self.step, self.seconds, self.crops = 0, 0.0, 0.0
+        self.step, self.kept, self.seconds, self.crops = 0, None, 0.0, 0.0
         self.l1 = self.norm = self.rate = math.nan
+        self.restore = compiled_network(self.net) if options.compile else self.net
+        self.unread: Deque[Tuple[Tensor, Tensor, List[str]]] = deque()  # losses and norms that are still on the device
         if options.resume:
             self._load(out / "state.pt")
         elif (out / "state.pt").exists():
@@ -148,7 +155,7 @@ class Training:
         """Before the first step, draw new filters for channels that hardly ever fire on these photos."""
         with firing(self.net) as shares:
             for level, photo in enumerate(photos):
-                self.net(as_tensor([validation_pair(photo, level % 10)[0]]).to(self.options.device))
+                self.net(as_floats(stack([validation_pair(photo, level % 10)[0]]), self.options.device))
         print(f"{revive(self.net, shares)} channels drawn anew", flush=True)
         self.ema.load_state_dict(self.net.state_dict())
 
@@ -162,29 +169,41 @@ class Training:
         falling = left / options.cooldown if options.cooldown else 1.0
         return options.lr * min(1.0, (self.step + 1) / options.warmup, max(falling, 0.01))
 
-    def learn_from(self, batch: Batch) -> None:
+    def learn_from(self, batches: Iterator[Batch]) -> None:
         """One step. Raises: InputError naming the photos if the loss or a gradient is not finite."""
-        began = time.process_time()
-        hazy, clear = (images.to(self.options.device) for images in batch[:2])
-        loss, l1 = loss_of(self.net(hazy), clear, self.options.pooled, self.options.fft)
+        began = self._clock()
+        batch = next(batches)
+        hazy, clear = (as_floats(images, self.options.device) for images in batch[:2])
+        loss, l1 = loss_of(self.restore(hazy), clear, self.options.pooled, self.options.fft)
         self.net.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.options.clip)
-        self.norm, l1 = norm.item(), l1.item()
-        if not math.isfinite(self.norm + l1):
-            self.keep()
-            raise InputError(f"loss {l1}, gradient {self.norm} in step {self.step + 1}, photos "
-                             f"{', '.join(sorted(set(batch.names)))}; step {self.step} is kept in {self.out}")
+        self.unread.append((l1.detach(), norm, batch.names))
+        if len(self.unread) > (self.options.device == "cuda"):  # one step late, so that the GPU need not wait
+            self._read(*self.unread.popleft())
         self.rate = self.learning_rate()
         self.optimizer.step(self.rate)
         self.step += 1
         decay = min(self.options.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.ema.parameters()), list(self.net.parameters()), 1 - decay)
-        self.l1 = l1 if math.isnan(self.l1) else 0.98 * self.l1 + 0.02 * l1
         self.crops += hazy.shape[0] * hazy.shape[2] * hazy.shape[3] / CROP
-        self.seconds += (time.process_time() - began) / self.options.threads
+        self.seconds += self._clock() - began
         self.last = hazy[:1]
+
+    def _read(self, l1: Tensor, norm: Tensor, names: List[str]) -> None:
+        step, self.norm, loss = self.step + 1, norm.item(), l1.item()
+        if not math.isfinite(self.norm + loss):
+            if self.options.device == "cpu":
+                self.keep()
+            raise InputError(f"loss {loss}, gradient {self.norm} in step {step}, photos "
+                             f"{', '.join(sorted(set(names)))}; {self.out} holds step {self.kept}")
+        self.l1 = loss if math.isnan(self.l1) else 0.98 * self.l1 + 0.02 * loss
+
+    def _clock(self) -> float:
+        if self.options.device == "cuda":
+            return time.monotonic()
+        return time.process_time() / self.options.threads
 
     def keep(self) -> None:
         """Write state.pt and ema.pth. Each file is written whole or not at all."""
@@ -197,6 +216,7 @@ class Training:
                     torch.save(value, temporary)
             except (OSError, RuntimeError) as error:
                 raise InputError(f"{self.out / name}: cannot be written ({one_line(error)})") from None
+        self.kept = self.step
 
     def log(self, psnr: float = math.nan, silent: float = math.nan) -> None:
         """Write a row to log.csv and to the terminal."""
@@ -219,6 +239,7 @@ class Training:
             self.ema.load_state_dict(state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.seconds, self.crops = state["step"], state["seconds"], state["crops"]
+            self.kept = self.step
         except FileNotFoundError:
             raise UsageError(f"--resume: no {path}") from None
         except Exception as error:  # on foreign bytes the unpickler may raise any exception
@@ -233,6 +254,11 @@ def start_weights(path: str, net: Dehaze) -> Dict[str, Tensor]:
     if broken:
         raise InputError(f"{path}: inf or nan in {', '.join(broken)}")
     return {name: torch.from_numpy(value) for name, value in weights.items()}
+
+
+def as_floats(images: Tensor, device: Union[str, torch.device]) -> Tensor:
+    """uint8 -> float32 in 0..1, on the device."""
+    return images.to(device, non_blocking=True).float() / 255
 
 
 def loss_of(out: Tensor, clear: Tensor, pooled: float, fft: float) -> tuple[Tensor, Tensor]:
@@ -255,7 +281,7 @@ def validate(net: Dehaze, photos: List[Photo]) -> tuple[float, float]:
     device = next(net.parameters()).device
     with firing(net) as shares:
         for index, photo in enumerate(photos):
-            hazy, clear = (as_tensor([image]).to(device) for image in validation_pair(photo, index % 10))
+            hazy, clear = (as_floats(stack([image]), device) for image in validation_pair(photo, index % 10))
             restored = torch.round(net(hazy).clamp(0, 1) * 255) / 255
             scores.append(-10 * math.log10(F.mse_loss(restored, clear).item()))
     return float(np.mean(scores)), silent_share(shares)
