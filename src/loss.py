@@ -1,6 +1,8 @@
-"""The contrastive regularisation (CR) of AECR-Net: it pulls results to the clear images and away from hazy ones."""
+"""The contrastive regularisation (CR) of AECR-Net, which pulls results to the clear images and away from hazy ones; and
+a loss on Fourier transforms."""
 from __future__ import annotations
 
+import math
 from typing import Tuple
 
 import mindspore as ms
@@ -111,6 +113,27 @@ class DistanceRatio(nn.Cell):
 
     def bprop(self, pred, positive, negatives, out, dout):
         return dout[0] + ops.depend(out[2], dout[0]) * dout[1], ops.zeros_like(positive), ops.zeros_like(negatives)
+
+
+def fourier_l1(error: Tensor) -> Tensor:
+    """L1 of the Fourier transform of error[n, c, h, w]: half the mean of |real part| + |imaginary part|.
+
+    Source: Cho et al., MIMO-UNet, ICCV 2021, eq. 6. The transform is two products with matrices of cosines and sines,
+    because MindSpore 2.8 has no `fft2` on GPU.
+    """
+    cos_rows, sin_rows = _waves(error.shape[2])
+    cos_columns, sin_columns = _waves(error.shape[3])
+    even, odd = ops.matmul(error, cos_columns), ops.matmul(error, sin_columns)
+    real = ops.matmul(cos_rows, even) - ops.matmul(sin_rows, odd)
+    imaginary = ops.matmul(sin_rows, even) + ops.matmul(cos_rows, odd)
+    return (_mean(ops.abs(real)) + _mean(ops.abs(imaginary))) / 2
+
+
+def _waves(size: int) -> Tuple[Tensor, Tensor]:
+    """Cosine and sine of 2 pi i k / size, each [size, size]."""
+    index = ops.arange(size)
+    angle = (index.reshape(size, 1) * index % size).astype(ms.float32) * (2 * math.pi / size)
+    return ops.cos(angle), ops.sin(angle)
 
 
 def _mean(x: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ class Runner:
         return self._graph(Tensor(x)).asnumpy()
 
     def _operator_by_operator(self, x: np.ndarray) -> np.ndarray:
-        if self.forgets and x.shape not in self._cached:
+        if x.shape not in self._cached:
             if len(self._cached) == MAX_CACHED:
                 _pynative_executor.clear_res()  # keeps the graphs
                 self._cached.clear()

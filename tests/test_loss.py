@@ -1,4 +1,5 @@
-"""The contrastive loss equals those of both originals. Only the prediction gets a gradient."""
+"""The contrastive loss equals those of both originals. Only the prediction gets a gradient. The Fourier loss is that of
+NumPy's transform."""
 import mindspore
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ from mindspore import Tensor
 
 from compiled import Function, Gradients, arrays, both_modes, both_modes_slow_graph, running
 from golden.seeded import image, seeded
-from src.loss import ContrastLoss, DistanceRatio
+from src.loss import ContrastLoss, DistanceRatio, fourier_l1
 from src.vgg import Vgg19, random_vgg19
 
 
@@ -90,6 +91,25 @@ def pixels_behind_undecided_signs(vgg, images, noise=5e-7):
             return sum((feature * mask).sum() for feature, mask in zip(vgg(x), undecided))
 
         return mindspore.grad(marked)(Tensor(images[1])).asnumpy() != 0
+
+
+@both_modes
+@pytest.mark.parametrize("size", [(6, 9), (16, 12)])
+def test_fourier_loss_and_gradient_are_those_of_numpys_transform(mode, size):
+    error = seeded("fourier", (2, 3, *size))
+    transform = np.fft.fft2(error.astype(np.float64))
+    signs = np.sign(transform.real) + 1j * np.sign(transform.imag)
+    slope = np.fft.ifft2(signs).real * np.prod(size) / (2 * error.size)
+
+    calls = []
+    with running(mode):
+        gradients = Gradients(Function(fourier_l1), 1)
+        for _ in range(3):
+            value, by_error, *_ = (arrays(gradients(Tensor(-3.0, mindspore.float32), Tensor(error))))
+            calls.append((value, by_error))
+    for value, by_error in calls:
+        np.testing.assert_allclose(value, (np.abs(transform.real) + np.abs(transform.imag)).mean() / 2, rtol=1e-5)
+        np.testing.assert_allclose(by_error[0], -3.0 * slope, rtol=1e-4, atol=1e-6)
 
 
 @both_modes

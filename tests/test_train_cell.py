@@ -197,6 +197,16 @@ def after(run, batches):
     return run
 
 
+def test_the_fourier_loss_is_added_with_its_weight_and_l1_is_reported_without_it():
+    net, (hazy, clear) = Small(), small_batch(0)
+    loss, l1, _ = NetWithCRLossCell(net, fft_weight=0.1)(Tensor(hazy), Tensor(clear))
+    error = net(Tensor(hazy)).asnumpy() - clear
+    transform = np.fft.fft2(error)
+    fourier = (np.abs(transform.real) + np.abs(transform.imag)).mean() / 2
+    assert float(l1) == pytest.approx(np.abs(error).mean(), rel=1e-5)
+    assert float(loss) == pytest.approx(float(l1) + 0.1 * fourier, rel=1e-5)
+
+
 def test_a_loss_scale_changes_neither_loss_nor_step():
     batches = [small_batch(seed) for seed in range(3)]
     plain, scaled = SmallRun(), SmallRun(scaler=loss_scaler(1024.0))

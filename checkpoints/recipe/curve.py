@@ -61,7 +61,7 @@ def draw(curves: Sequence[Curve], path: Path) -> None:
     for curve in curves:
         left.plot(*zip(*curve.l1), color="tab:blue", linewidth=0.8)
         right.plot(*zip(*curve.psnr), color="tab:red", marker="o", markersize=3)
-    left.set(xlabel="crops seen (of 240 px)", ylabel="L1 on crops, running mean")
+    left.set(xscale="log", xlabel="crops seen (of 240 px)", ylabel="L1 on crops, running mean")
     right.set_ylabel("PSNR of whole validation photos in dB", color="tab:red")
     left.yaxis.label.set_color("tab:blue")
     with atomic_write(path) as temporary:

@@ -7,38 +7,43 @@ from mindspore import Parameter, ParameterTuple, Tensor, amp, nn, ops, value_and
 from mindspore import dtype as mstype
 
 from ..aecrnet import Dehaze
-from ..loss import ContrastLoss
+from ..loss import ContrastLoss, fourier_l1
 from .optimizer import Adam
 
 
 class NetWithCRLossCell(nn.Cell):
-    """The loss of a batch: L1 + contra_lambda * CR (eq. 4), as in the reference's train_wcl.py.
+    """The loss of a batch: L1 + contra_lambda * CR (eq. 4), as in the reference's train_wcl.py; with fft_weight, L1 of
+    the Fourier transforms too.
 
     Args:
         net: the network in training.
         contrast_loss: CR; None: train with L1 alone.
         contra_lambda: weight of CR.
         neg_num: number of negatives of form "gitee". They are the first images of the reversed batch.
+        fft_weight: weight of `src.loss.fourier_l1`; 0: without it.
 
     construct(hazy, clear): Tensor[n, 3, h, w] in the arch's range -> scalars loss, L1, CR.
     """
 
     def __init__(self, net: Dehaze, contrast_loss: Optional[ContrastLoss] = None, contra_lambda: float = 0.0,
-                 neg_num: int = 0):
+                 neg_num: int = 0, fft_weight: float = 0.0):
         super().__init__(auto_prefix=False)
         self.net, self.contrast_loss = net, contrast_loss
-        self.contra_lambda, self.neg_num = contra_lambda, neg_num
+        self.contra_lambda, self.neg_num, self.fft_weight = contra_lambda, neg_num, fft_weight
 
     def construct(self, hazy: Tensor, clear: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
         pred = self.net(hazy).astype(mstype.float32)
-        l1 = ops.abs(pred - clear).mean()
+        error = pred - clear
+        loss = l1 = ops.abs(error).mean()
+        if self.fft_weight:
+            loss = loss + self.fft_weight * fourier_l1(error)
         if self.contrast_loss is None:
-            return l1, l1, ops.zeros_like(l1)
+            return loss, l1, ops.zeros_like(l1)
         negatives = hazy
         if self.contrast_loss.form == "gitee":
             negatives = ops.flip(hazy, (0,))[:self.neg_num]
         contrast = self.contrast_loss(clear, pred, negatives)
-        return l1 + self.contra_lambda * contrast, l1, contrast
+        return loss + self.contra_lambda * contrast, l1, contrast
 
 
 class TrainOneStepCell(nn.Cell):

@@ -102,7 +102,8 @@ def _require_same_graph(options: SimpleNamespace, description: Dict[str, Any]) -
 def train_cell(options: SimpleNamespace, net: Dehaze, ranks: Ranks) -> TrainOneStepCell:
     """The training step, with its loss and Adam."""
     lower_precision(net, options)
-    loss = NetWithCRLossCell(net, contrast_loss(options), options.contra_lambda, options.neg_num)
+    loss = NetWithCRLossCell(net, contrast_loss(options), options.contra_lambda, options.neg_num,
+                             options.fft_weight)
     weights = net.trainable_params()
     optimizer = Adam(weights, tuple(options.betas), options.epsilon, options.weight_decay,
                      learning_rate_factors(weights, options.offset_lr_factor, options.block_lr_factor))
