@@ -99,7 +99,7 @@ def stack(images: Sequence[np.ndarray]) -> Tensor:
 
 
 class Batches(IterableDataset):
-    """Endless batches of a plan.
+    """Endless batches of a plan, for the processes of a `loader`.
 
     Args:
         bright: share of crops with an airlight of 0.95 to 1, as in the test set. The others have 0.7 to 1, as in ITS.
@@ -122,8 +122,7 @@ class Batches(IterableDataset):
                           multiprocessing_context="fork")
 
     def __iter__(self) -> Iterator[Batch]:
-        worker = get_worker_info()
-        rng = np.random.default_rng([self.seed, worker.id if worker else 0])
+        rng = np.random.default_rng([self.seed, get_worker_info().id])
         shares = np.array([crops.share for crops in self.plan])
         while True:
             crops = self.plan[rng.choice(len(shares), p=shares / shares.sum())]

@@ -141,10 +141,11 @@ class Training:
             self.net.load_state_dict(start_weights(options.init, self.net))
         self.ema.load_state_dict(self.net.state_dict())
         self.optimizer = Optimizer(self.net, options.muon)
-        self.step, self.kept, self.seconds, self.crops = 0, None, 0.0, 0.0
+        self.step, self.seconds, self.crops = 0, 0.0, 0.0
         self.l1 = self.norm = self.rate = math.nan
         self.restore = compiled_network(self.net) if options.compile else self.net
-        self.unread: Deque[Tuple[Tensor, Tensor, List[str]]] = deque()  # losses and norms that are still on the device
+        self.lag = int(options.device == "cuda")  # steps after which a loss is read, so that the GPU need not wait
+        self.unread: Deque[Tuple[int, Tensor, Tensor, List[str]]] = deque()  # step, L1, norm, photos
         if options.resume:
             self._load(out / "state.pt")
         elif (out / "state.pt").exists():
@@ -178,8 +179,8 @@ class Training:
         self.net.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.options.clip)
-        self.unread.append((l1.detach(), norm, batch.names))
-        if len(self.unread) > (self.options.device == "cuda"):  # one step late, so that the GPU need not wait
+        self.unread.append((self.step + 1, l1.detach(), norm, batch.names))
+        if len(self.unread) > self.lag:
             self._read(*self.unread.popleft())
         self.rate = self.learning_rate()
         self.optimizer.step(self.rate)
@@ -191,13 +192,15 @@ class Training:
         self.seconds += self._clock() - began
         self.last = hazy[:1]
 
-    def _read(self, l1: Tensor, norm: Tensor, names: List[str]) -> None:
-        step, self.norm, loss = self.step + 1, norm.item(), l1.item()
+    def _read(self, step: int, l1: Tensor, norm: Tensor, names: List[str]) -> None:
+        self.norm, loss = norm.item(), l1.item()
         if not math.isfinite(self.norm + loss):
-            if self.options.device == "cpu":
+            kept = f"{self.out} holds what was kept before"
+            if step > self.step:  # the weights have not taken the step
                 self.keep()
+                kept = f"step {self.step} is kept in {self.out}"
             raise InputError(f"loss {loss}, gradient {self.norm} in step {step}, photos "
-                             f"{', '.join(sorted(set(names)))}; {self.out} holds step {self.kept}")
+                             f"{', '.join(sorted(set(names)))}; {kept}")
         self.l1 = loss if math.isnan(self.l1) else 0.98 * self.l1 + 0.02 * loss
 
     def _clock(self) -> float:
@@ -206,7 +209,12 @@ class Training:
         return time.process_time() / self.options.threads
 
     def keep(self) -> None:
-        """Write state.pt and ema.pth. Each file is written whole or not at all."""
+        """Write state.pt and ema.pth. Each file is written whole or not at all.
+
+        Raises: InputError, without writing, if the loss or a gradient of a step was not finite.
+        """
+        while self.unread:
+            self._read(*self.unread.popleft())
         state = {"net": self.net.state_dict(), "ema": self.ema.state_dict(), "optimizer": self.optimizer.state_dict(),
                  "step": self.step, "seconds": self.seconds, "crops": self.crops}
         weights = {name: value.cpu().contiguous() for name, value in self.ema.state_dict().items()}
@@ -216,7 +224,6 @@ class Training:
                     torch.save(value, temporary)
             except (OSError, RuntimeError) as error:
                 raise InputError(f"{self.out / name}: cannot be written ({one_line(error)})") from None
-        self.kept = self.step
 
     def log(self, psnr: float = math.nan, silent: float = math.nan) -> None:
         """Write a row to log.csv and to the terminal."""
@@ -239,7 +246,6 @@ class Training:
             self.ema.load_state_dict(state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.seconds, self.crops = state["step"], state["seconds"], state["crops"]
-            self.kept = self.step
         except FileNotFoundError:
             raise UsageError(f"--resume: no {path}") from None
         except Exception as error:  # on foreign bytes the unpickler may raise any exception
