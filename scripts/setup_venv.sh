@@ -34,7 +34,7 @@ setup_venv() {
     root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
     PYTHON="$root/.venv/bin/python"
     stamps="$root/.venv/installed"
-    if [ ! -x "$PYTHON" ]; then
+    if [ ! -x "$root/.venv/bin/pip" ]; then  # which comes last: half of a .venv is finished
         local python
         python=$(find_python) || return 1
         echo "making .venv with $("$python" --version)"
