@@ -46,7 +46,7 @@ setup_venv() {
         cmp -s "$root/$file" "$stamps/$file" || missing+=("$file")
     done
     [ ${#missing[@]} -eq 0 ] && return
-    echo "installing ${missing[*]} (about 1 GB the first time)"
+    echo "installing ${missing[*]} (minutes the first time)"
     log=$root/.venv/install.log  # pip prints many warnings that do not matter
     # all files, not only the missing ones: onnx alone would replace the numpy 1 that MindSpore needs
     if ! (cd "$root" && "$PYTHON" -m pip install -q --disable-pip-version-check "${@/#/-r}") >"$log" 2>&1; then

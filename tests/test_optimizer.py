@@ -9,7 +9,7 @@ from mindspore import Parameter, Tensor
 
 from compiled import both_modes, running
 from src.aecrnet import Dehaze
-from src.train.optimizer import Adam, learning_rate, learning_rate_factors
+from src.train.optimizer import Adam, learning_rate, learning_rate_factors, steps_frozen
 
 SHAPES = {"a": (4, 3), "b": (5,), "c": ()}
 RATES = [1e-2, 1e-2, 5e-3, 2e-2, 1e-3]
@@ -126,3 +126,28 @@ def test_a_factor_is_one_on_the_learning_rate():
     whole, half = (weight.asnumpy() - 2.0 for weight in weights)
     assert np.abs(whole).min() > 0.02
     np.testing.assert_allclose(half, whole / 2, rtol=1e-4)
+
+
+@pytest.mark.slow
+@both_modes
+def test_a_frozen_parameter_moves_from_its_step_on_as_if_the_rate_had_been_zero(mode):
+    weights = [Parameter(Tensor(np.full(3, 2.0, np.float32)), name=f"w{index}") for index in range(2)]
+    same = Parameter(Tensor(np.full(3, 2.0, np.float32)), name="same")
+    adam, adam_of_same = Adam(weights, frozen=(0, 2)), Adam([same])
+    with running(mode):
+        for step in range(4):
+            gradient = Tensor(np.array([0.1, -3.0, 7.0], np.float32) / (step + 1))
+            before = [weight.asnumpy().copy() for weight in weights]
+            adam((gradient, gradient), Tensor(0.01, mindspore.float32))
+            adam_of_same((gradient,), Tensor(0.01 if step >= 2 else 0.0, mindspore.float32))
+            moved = [bool((weight.asnumpy() != value).all()) for weight, value in zip(weights, before)]
+            assert moved == [True, step >= 2]
+            np.testing.assert_allclose(weights[1].asnumpy(), same.asnumpy(), rtol=1e-6)
+
+
+def test_the_shared_block_alone_is_frozen():
+    for arch in ("gitee", "paper"):
+        parameters = Dehaze(arch).trainable_params()
+        frozen = {parameter.name for parameter, steps in zip(parameters, steps_frozen(parameters, 7)) if steps == 7}
+        assert frozen == {parameter.name for parameter in parameters if parameter.name.startswith("block.")}
+        assert sum(steps_frozen(parameters, 0)) == 0

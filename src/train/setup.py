@@ -23,7 +23,7 @@ from ..ranks.device import Ranks
 from ..vgg import load_vgg19, random_vgg19
 from .amp import loss_scaler, lower_precision
 from .cell import NetWithCRLossCell, TrainOneStepCell
-from .optimizer import Adam, learning_rate_factors
+from .optimizer import Adam, learning_rate_factors, steps_frozen
 from .state import TrainState
 from .validation import Validation, choose_images
 
@@ -106,7 +106,8 @@ def train_cell(options: SimpleNamespace, net: Dehaze, ranks: Ranks) -> TrainOneS
                              options.fft_weight)
     weights = net.trainable_params()
     optimizer = Adam(weights, tuple(options.betas), options.epsilon, options.weight_decay,
-                     learning_rate_factors(weights, options.offset_lr_factor, options.block_lr_factor))
+                     learning_rate_factors(weights, options.offset_lr_factor, options.block_lr_factor),
+                     steps_frozen(weights, options.block_freeze_steps))
     reducer = None
     if ranks.size > 1:
         reducer = nn.DistributedGradReducer(optimizer.parameters)

@@ -22,7 +22,7 @@ from .options import compare, of_run
 
 # Options that each checkpoint names in its description. FILENAME_last.ckpt holds all options.
 TOLD = ("arch", "dcn_sampling", "seed", "batch_size", "accumulate", "patch_size", "data_train",
-        "offset_lr_factor", "block_lr_factor", "amp_dtype")
+        "offset_lr_factor", "block_lr_factor", "block_freeze_steps", "amp_dtype")
 
 
 class NotFinite(InputError):
