@@ -266,6 +266,17 @@ def test_varied_haze_is_haze():
     assert all(side.dtype == np.uint8 and side.shape == clear.shape for pair in pairs for side in pair)
 
 
+def test_half_of_the_varied_haze_is_mixed_in_linear_light(monkeypatch):
+    """Thin white haze lifts the black of a photo. In linear light it lifts it far more: 0.2 of light is 0.48 coded."""
+    for name, value in dict(BETA=(0.223, 0.2231), NEAR=(1.0, 1.0), AIRLIGHT=(1.0, 1.0), NOISE=0.0,
+                            UNEVEN_BETA=0.0, UNEVEN_LIGHT=0.0, JPEG_QUALITY=(99, 100)).items():
+        monkeypatch.setattr(haze_variety, name, value)
+    rng, black, far = np.random.default_rng(3), np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.float32)
+    levels = [haze_variety.varied_haze(black, far, rng)[0].mean() / 255 for _ in range(60)]
+    coded, linear = (np.isclose(levels, level, atol=0.01) for level in (0.2, 0.2 ** (1 / 2.2)))
+    assert (coded | linear).all() and 15 <= linear.sum() <= 45
+
+
 def test_validation_haze_is_that_of_sots(scenes):
     photo = batches.load_scenes(scenes, batches.VALIDATION)[0]
     hazy, clear = batches.validation_pair(photo, 9)

@@ -16,6 +16,7 @@ NEAR = (0.0, 0.5)  # haze before the nearest things, as a share of the largest d
 AIRLIGHT = (0.5, 1.0)  # of each channel
 TINT = 0.06  # deviation of a channel from grey; photographed fog and dust lie within about twice this value
 UNEVEN_BETA, UNEVEN_LIGHT = 0.35, 0.06  # deviations of log(beta) and of the airlight over the image
+LINEAR_LIGHT = 2.2  # exponent from coded values to light, which is what haze mixes; RESIDE mixes the coded values
 NOISE = 0.02  # largest deviation of sensor noise, as a fraction of white
 JPEG_QUALITY = (50, 95)
 
@@ -34,7 +35,8 @@ def varied_haze(clear: np.ndarray, depth: np.ndarray, rng: np.random.Generator) 
     light = 1 + UNEVEN_LIGHT * smooth_field(height, width, rng)[..., None] if uneven else 1.0
     near = rng.uniform(*NEAR) if rng.random() < 0.5 else 0.0
     through = np.exp(-beta * density * (near + (1 - near) * depth))[..., None]
-    hazy = scene * through + np.minimum(airlight * light, 1) * (1 - through)
+    code = LINEAR_LIGHT if rng.random() < 0.5 else 1.0
+    hazy = (scene**code * through + np.minimum(airlight * light, 1) ** code * (1 - through)) ** (1 / code)
     if rng.random() < 0.5:
         hazy = hazy + rng.uniform(0, NOISE) * rng.standard_normal(hazy.shape).astype(np.float32)
     hazy = to_bytes(hazy)
