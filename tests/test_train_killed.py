@@ -61,6 +61,7 @@ def inside_mindspore(*arguments, **facts):
 
 def half(values, path, **facts):
     write(values, path, **facts)
+    os.chmod(path, 0o600)  # MindSpore forbids its owner to write
     os.truncate(path, os.path.getsize(path) // 2)
     kill()
 
