@@ -36,7 +36,7 @@ from src.data.images import write_image
 from src.errors import InputError
 
 WARM = 50  # photos after which memory should not grow
-GROWTH = 1.15  # of the memory after WARM photos, at most; MindSpore compiles its last graph at photo 100 or so
+GROWTH = 1.1  # of the memory after WARM photos, at most
 SMALLEST = 24  # pixels, the shorter side of the smallest photo
 VALIDATED = [(2448, 3264), *((140 + 4 * number, 220 + 4 * number) for number in range(20))]  # heights and widths
 VALIDATION_MB = 3000  # at most
