@@ -35,8 +35,8 @@ def varied_haze(clear: np.ndarray, depth: np.ndarray, rng: np.random.Generator) 
     light = 1 + UNEVEN_LIGHT * smooth_field(height, width, rng)[..., None] if uneven else 1.0
     near = rng.uniform(*NEAR) if rng.random() < 0.5 else 0.0
     through = np.exp(-beta * density * (near + (1 - near) * depth))[..., None]
-    code = LINEAR_LIGHT if rng.random() < 0.5 else 1.0
-    hazy = (scene**code * through + np.minimum(airlight * light, 1) ** code * (1 - through)) ** (1 / code)
+    power = LINEAR_LIGHT if rng.random() < 0.5 else 1.0
+    hazy = (scene**power * through + np.minimum(airlight * light, 1) ** power * (1 - through)) ** (1 / power)
     if rng.random() < 0.5:
         hazy = hazy + rng.uniform(0, NOISE) * rng.standard_normal(hazy.shape).astype(np.float32)
     hazy = to_bytes(hazy)

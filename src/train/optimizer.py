@@ -7,6 +7,8 @@ from typing import List, Optional, Sequence, Tuple
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore import dtype as mstype
 
+SHARED_BLOCK = "block."  # start of the names of its parameters in `Dehaze`
+
 
 class Adam(nn.Cell):
     """Adam (Kingma and Ba 2015, algorithm 1). As in PyTorch, epsilon is added to the bias-corrected root.
@@ -65,7 +67,7 @@ def learning_rate_factors(parameters: Sequence[Parameter], offset: float, block:
         block: factor for the shared block, whose gradient is the sum over six passes.
     """
     starts = {"dcn_block.p_conv.": offset, "dcn_block.m_conv.": offset, "dcn_block.dcn.conv_offset_mask.": offset,
-              "block.": block}
+              SHARED_BLOCK: block}
     return [next((factor for start, factor in starts.items() if parameter.name.startswith(start)), 1.0)
             for parameter in parameters]
 
@@ -76,7 +78,7 @@ def steps_frozen(parameters: Sequence[Parameter], block: int) -> List[int]:
     From random weights, the gradients of the first steps all ask for a brighter image. Six passes through a block that
     follows them multiply its features. Meanwhile the decoder learns the brightness without it.
     """
-    return [block if parameter.name.startswith("block.") else 0 for parameter in parameters]
+    return [block if parameter.name.startswith(SHARED_BLOCK) else 0 for parameter in parameters]
 
 
 def learning_rate(options, step: int, steps_per_epoch: int, total_steps: int) -> float:
