@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Set, Tuple
+from typing import Optional, Set, Tuple
 
 import mindspore
 import numpy as np
@@ -21,7 +21,6 @@ WORTH_COMPILING = ((300_000, 1), (50_000, 2), (0, 8))
 MAX_GRAPH_PIXELS = 1_000_000  # pixels of a batch; a graph of this size keeps about 3 GB of memory
 MAX_GRAPHS = 2  # each graph keeps its memory; images turned by 90 degrees need a second graph
 MAX_COMPILED = 8  # graphs in the life of a runner: MindSpore 2.8 never gives back about 7 MB of each
-MAX_CACHED = 4  # shapes whose operators PyNative mode keeps, about 9 MB for each
 
 Shape = Tuple[int, ...]
 
@@ -62,7 +61,7 @@ class Runner:
         self._graph = mindspore.jit(net)
         self._compiled: Set[Shape] = set()
         self._compilations = 0
-        self._cached: Set[Shape] = set()
+        self._prepared: Optional[Shape] = None  # of PyNative mode's operators
         self._expected: Counter = Counter()
         self._seen: Counter = Counter()
 
@@ -84,11 +83,9 @@ class Runner:
         return self._graph(Tensor(x)).asnumpy()
 
     def _operator_by_operator(self, x: np.ndarray) -> np.ndarray:
-        if x.shape not in self._cached:
-            if len(self._cached) == MAX_CACHED:
-                _pynative_executor.clear_res()  # keeps the graphs
-                self._cached.clear()
-            self._cached.add(x.shape)
+        if x.shape != self._prepared:  # PyNative mode keeps about 9 MB of operators for each shape it has seen
+            _pynative_executor.clear_res()  # keeps the graphs
+            self._prepared = x.shape
         return self._net(Tensor(x)).asnumpy()
 
     def _compiling_pays(self, shape: Shape) -> bool:
