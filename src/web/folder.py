@@ -85,8 +85,8 @@ def _fetch_runtime(npm: str, scratch: Path, folder: Path) -> None:
         raise InputError(f"--web: {RUNTIME} from npm is not the file that was tested (its sha256 is {sha256(archive)})")
     with tarfile.open(archive) as opened:
         for name in RUNTIME_FILES:
-            opened.extract(f"package/dist/{name}", scratch)
-            _copy(scratch / "package" / "dist" / name, folder / name)
+            (scratch / name).write_bytes(opened.extractfile(f"package/dist/{name}").read())
+            _copy(scratch / name, folder / name)
 
 
 def _copy(source: Path, target: Path) -> None:
