@@ -1,4 +1,5 @@
 """The PyTorch trainer in checkpoints/recipe trains the network that MindSpore runs."""
+import contextlib
 import functools
 import os
 import re
@@ -24,7 +25,7 @@ if sys.version_info < (3, 10):
     pytest.skip("the recipe needs Python 3.10", allow_module_level=True)
 
 from checkpoints.recipe import batches, curve, haze_variety, health, optimizer, train  # noqa: E402
-from checkpoints.recipe.network import Conv3x3, DeformPatches, Dehaze  # noqa: E402
+from checkpoints.recipe.network import Conv3x3, DeformPatches, Dehaze, compiled  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -136,6 +137,25 @@ def test_deformable_convolution_has_the_gradients_of_its_definition():
     offset = rng.integers(-2, 3, (1, 4, 5, 18)) + rng.uniform(0.2, 0.8, (1, 4, 5, 18))
     inputs = [torch.tensor(value, dtype=torch.float32, requires_grad=True) for value in (x, offset, mask)]
     assert torch.autograd.gradcheck(DeformPatches.apply, inputs, eps=1e-2, atol=2e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("programs, refusal", [
+    (("c++", "ninja"), None),
+    (("c++",), "winograd.cpp: to compile it for training on CPU takes ninja"),
+    ((), "winograd.cpp: to compile it for training on CPU takes g\\+\\+ and ninja"),
+])
+def test_the_compiler_is_found_in_an_environment_that_nobody_activated(programs, refusal, tmp_path, monkeypatch):
+    """PyTorch itself finds no ninja there."""
+    from torch.utils import cpp_extension
+
+    for program in programs:
+        (tmp_path / program).write_text("#!/bin/sh\n")
+        (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(cpp_extension, "load", lambda *_, **__: cpp_extension.verify_ninja_availability())
+    with pytest.raises(InputError, match=refusal) if refusal else contextlib.nullcontext():
+        compiled.__wrapped__("winograd")
 
 
 PATCHES_OF_BOTH = """

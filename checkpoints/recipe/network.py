@@ -5,6 +5,10 @@ Parameters have the authors' names, so `scripts/convert_weights.py aecrnet` read
 from __future__ import annotations
 
 import functools
+import os
+import shutil
+import sys
+import sysconfig
 from pathlib import Path
 from types import ModuleType
 from typing import Callable, Tuple
@@ -13,14 +17,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from src.errors import InputError
+
 PASSES = 6  # passes through the shared block
 
 
 @functools.cache
 def compiled(name: str) -> ModuleType:
-    """The C++ code of `name`.cpp. The first call compiles it, which needs g++ and ninja."""
+    """The C++ code of `name`.cpp. The first call compiles it. Raises: InputError if that needs what is not there."""
     from torch.utils.cpp_extension import load
 
+    # PyTorch looks for ninja on PATH, where that of an environment is not unless somebody activated it
+    os.environ["PATH"] += os.pathsep + str(Path(sys.executable).parent)
+    needed = {"g++": shutil.which(os.environ.get("CXX", "c++")), "ninja": shutil.which("ninja"),
+              "python3-dev": Path(sysconfig.get_path("include"), "Python.h").is_file()}
+    if not all(needed.values()):
+        missing = " and ".join(package for package, there in needed.items() if not there)
+        raise InputError(f"{name}.cpp: to compile it for training on CPU takes {missing}")
     flags = ["-O3", "-march=native", "-ffast-math", "-fno-finite-math-only", "-fopenmp"]
     return load(name, [str(Path(__file__).with_name(f"{name}.cpp"))], extra_cflags=flags)
 
