@@ -1,4 +1,4 @@
-"""The PyTorch trainer in checkpoints/recipe trains the network that MindSpore runs."""
+"""The PyTorch trainer in recipe trains the network that MindSpore runs."""
 import contextlib
 import functools
 import os
@@ -20,12 +20,12 @@ from src.data.images import write_image
 from src.errors import InputError, UsageError
 
 ROOT = Path(__file__).resolve().parent.parent
-torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -r checkpoints/recipe/requirements.txt")
+torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -r recipe/requirements.txt")
 if sys.version_info < (3, 10):
     pytest.skip("the recipe needs Python 3.10", allow_module_level=True)
 
-from checkpoints.recipe import batches, curve, haze_variety, health, optimizer, train  # noqa: E402
-from checkpoints.recipe.network import Conv3x3, DeformPatches, Dehaze, compiled  # noqa: E402
+from recipe import batches, curve, haze_variety, health, optimizer, train  # noqa: E402
+from recipe.network import Conv3x3, DeformPatches, Dehaze, compiled  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -67,7 +67,7 @@ def scenes(tmp_path_factory):
 
 
 def run(*arguments, **options):
-    return subprocess.run([sys.executable, "-m", "checkpoints.recipe.train", *map(str, arguments)], cwd=ROOT,
+    return subprocess.run([sys.executable, "-m", "recipe.train", *map(str, arguments)], cwd=ROOT,
                           capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL, **options)
 
 
@@ -160,8 +160,8 @@ def test_the_compiler_is_found_in_an_environment_that_nobody_activated(programs,
 
 PATCHES_OF_BOTH = """
 import torch
-from checkpoints.recipe import deform_triton
-from checkpoints.recipe.network import compiled
+from recipe import deform_triton
+from recipe.network import compiled
 
 torch.manual_seed(0)
 cpp = compiled("deform_im2col")
@@ -324,7 +324,7 @@ def test_five_steps_make_weights_that_convert(scenes, tmp_path):
 
 def test_stop_and_resume(scenes, tmp_path):
     out = tmp_path / "run"
-    with subprocess.Popen([sys.executable, "-m", "checkpoints.recipe.train", *map(str, short_run(scenes, out))],
+    with subprocess.Popen([sys.executable, "-m", "recipe.train", *map(str, short_run(scenes, out))],
                           cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 240
         while not (out / "log.csv").exists() and time.monotonic() < deadline and process.poll() is None:

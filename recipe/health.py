@@ -7,7 +7,7 @@ from typing import Dict, Iterator, List
 import torch
 from torch import Tensor, nn
 
-from checkpoints.recipe.network import Dehaze
+from recipe.network import Dehaze
 
 ENCODER = ("down1", "down2", "down3")
 SELDOM = 1e-4  # a channel that is above zero at a smaller share of places counts as dead

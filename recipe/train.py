@@ -1,7 +1,7 @@
 """Train AECR-Net on NYU photos with depth. RESIDE's recipe adds haze on the fly. Runs in bfloat16 on CPU, or on CUDA.
 
-    python -m checkpoints.recipe.train --data NYU --out RUN --hours 2.5 --init start.pth
-    python -m checkpoints.recipe.train --data NYU --out RUN --hours 2.5 --resume
+    python -m recipe.train --data NYU --out RUN --hours 2.5 --init start.pth
+    python -m recipe.train --data NYU --out RUN --hours 2.5 --resume
 
 The run writes ema.pth (weights for `scripts/convert_weights.py aecrnet`), state.pt (all that --resume needs) and
 log.csv to --out. SIGTERM and Ctrl-C save and stop. On CPU, hours are processor time over threads, so a pause or
@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from checkpoints.recipe.batches import (
+from recipe.batches import (
     TRAIN,
     VALIDATION,
     Batch,
@@ -36,9 +36,9 @@ from checkpoints.recipe.batches import (
     stack,
     validation_pair,
 )
-from checkpoints.recipe.health import firing, revive, silent_share, trunk_state
-from checkpoints.recipe.network import Dehaze, compiled_network
-from checkpoints.recipe.optimizer import Optimizer
+from recipe.health import firing, revive, silent_share, trunk_state
+from recipe.network import Dehaze, compiled_network
+from recipe.optimizer import Optimizer
 from src import errors
 from src.config import Parser
 from src.errors import InputError, UsageError, one_line

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Tuple
 import torch
 from torch import Tensor, nn
 
-from checkpoints.recipe.network import Dehaze
+from recipe.network import Dehaze
 
 # Offsets learn slowly (Dai et al. 2017). The gradient of the shared block is the sum over six passes.
 FACTORS = {"dcn_block.dcn.conv_offset_mask.": 0.1, "block.": 0.5}

@@ -1,6 +1,6 @@
 """Draw L1 and validation PSNR of one or more runs, one after the other, against the crops they have seen.
 
-    python -m checkpoints.recipe.curve RUN1 RUN2 --output docs/training.png
+    python -m recipe.curve RUN1 RUN2 --output docs/training.png
 """
 from __future__ import annotations
 

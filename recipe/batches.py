@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from checkpoints.recipe.haze_variety import varied_haze
+from recipe.haze_variety import varied_haze
 from src.data.haze import RESIDE_BORDER, SOTS_AIRLIGHT, SOTS_BETAS, add_haze, synthetic_depth, transmission
 from src.data.images import list_images, read_image
 from src.data.sources import find_scenes, read_depth

@@ -60,7 +60,7 @@ class DeformPatches(torch.autograd.Function):
     @staticmethod
     def code(x: Tensor) -> ModuleType:
         if x.is_cuda:
-            from checkpoints.recipe import deform_triton
+            from recipe import deform_triton
 
             return deform_triton
         return compiled("deform_im2col")
