@@ -1,8 +1,8 @@
 """Score a checkpoint on hazy images with ground truth.
 
-`python eval.py --help` lists the options. The code is src/commands/eval.py.
+`python eval.py --help` lists the options. The code is src/cli/eval.py.
 """
-from src.commands.eval import run
+from src.cli.eval import run
 
 if __name__ == "__main__":
     run()

@@ -1,8 +1,8 @@
 """Export a checkpoint as MINDIR, AIR or ONNX, and check what was exported.
 
-`python export.py --help` lists the options. The code is src/commands/export.py.
+`python export.py --help` lists the options. The code is src/cli/export.py.
 """
-from src.commands.export import run
+from src.cli.export import run
 
 if __name__ == "__main__":
     run()

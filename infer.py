@@ -1,8 +1,8 @@
 """Dehaze photos and videos.
 
-`python infer.py --help` lists the options. The code is src/commands/infer.py.
+`python infer.py --help` lists the options. The code is src/cli/infer.py.
 """
-from src.commands.infer import run
+from src.cli.infer import run
 
 if __name__ == "__main__":
     run()

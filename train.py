@@ -1,8 +1,8 @@
 """Train AECR-Net with L1 and the contrastive regularization. A run can be resumed at any step.
 
-`python train.py --help` lists the options. The code is src/commands/train.py.
+`python train.py --help` lists the options. The code is src/cli/train.py.
 """
-from src.commands.train import run
+from src.cli.train import run
 
 if __name__ == "__main__":
     run()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import List, NamedTuple, Optional, Sequence
 
 from src import errors
-from src.config import Parser
+from src.cli.config import Parser
 from src.errors import InputError
 from src.files import atomic_write
 

@@ -153,7 +153,7 @@ class ShallowConv(nn.Conv2d):
 
 
 class WideConv(nn.Conv2d):
-    """A large convolution to few channels as a sum of one-row kernels, as `WideConv` in src/layers.py.
+    """A large convolution to few channels as a sum of one-row kernels, as `WideConv` in src/network/layers.py.
 
     It is exact, and takes 0.43 of the time of `nn.Conv2d` (64 to 3 channels, 7x7, float32, with gradients).
     """

@@ -40,11 +40,11 @@ from recipe.health import firing, revive, silent_share, trunk_state
 from recipe.network import Dehaze, compiled_network
 from recipe.optimizer import Optimizer
 from src import errors
-from src.config import Parser
+from src.cli.config import Parser
+from src.convert.torch_weights import check, read_state
+from src.distributed.signals import StopSignals
 from src.errors import InputError, UsageError, one_line
-from src.export.torch_weights import check, read_state
 from src.files import atomic_write, make_output_folder
-from src.ranks.signals import StopSignals
 
 COLUMNS = ("step", "minutes", "crops", "l1", "psnr", "silent", "lr", "gain", "offset", "norm")
 CROP = 240 * 240  # pixels of a counted crop, which is the paper's

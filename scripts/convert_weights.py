@@ -20,12 +20,12 @@ from mindspore import nn
 
 import _clone  # noqa: F401
 from src import errors
-from src.aecrnet import Dehaze
-from src.checkpoint import describe, load_network, save_checkpoint
-from src.config import Parser
+from src.cli.config import Parser
+from src.convert.torch_weights import TORCH_SUFFIXES, aecrnet_names, check, read_state, vgg19_names, write_state
 from src.errors import InputError, UsageError, one_line
-from src.export.torch_weights import TORCH_SUFFIXES, aecrnet_names, check, read_state, vgg19_names, write_state
-from src.vgg import Vgg19
+from src.network.aecrnet import Dehaze
+from src.network.checkpoint import describe, load_network, save_checkpoint
+from src.train.vgg import Vgg19
 
 NETWORKS = ("aecrnet", "vgg19")
 

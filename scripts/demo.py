@@ -13,12 +13,12 @@ import numpy as np
 
 import _clone  # noqa: F401
 from src import errors
-from src.config import Parser
+from src.cli.config import Parser
 from src.data.demo import demo_pairs
 from src.data.images import write_image
+from src.dehaze.dehazer import BENCHMARK_CHECKPOINT, Dehazer, find_checkpoint
+from src.evaluate.metrics import psnr, ssim
 from src.files import make_output_folder
-from src.inference import BENCHMARK_CHECKPOINT, Dehazer, find_checkpoint
-from src.metrics import psnr, ssim
 
 OVERVIEW_HEIGHT = 190  # pixels of each photo in overview.jpg
 

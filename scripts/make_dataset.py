@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 import _clone  # noqa: F401
 from src import errors
-from src.config import Parser
+from src.cli.config import Parser
 from src.data.haze import ITS_AIRLIGHT, ITS_BETA, SOTS_AIRLIGHT, SOTS_BETAS, sample_haze
 from src.data.images import write_image
 from src.data.sources import PhotoSource, check_haze_ranges, open_source

@@ -35,5 +35,5 @@ data=$(cd "$data" && pwd)
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=.venv/bin/python
 [ -x $python ] || python=python
-exec $python -m src.launch --workers "$devices" --log_dir "${LOG_DIR:-ckpt/$filename/logs}" ${table[@]+"${table[@]}"} train.py \
+exec $python -m src.cli.launch --workers "$devices" --log_dir "${LOG_DIR:-ckpt/$filename/logs}" ${table[@]+"${table[@]}"} train.py \
     --config configs/reference.yaml --device_target "$target" --dir_data "$data" --ckpt_save_path "ckpt/$filename" --filename "$filename" "$@"

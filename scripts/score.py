@@ -15,12 +15,12 @@ from typing import List, Optional, Tuple
 
 import _clone  # noqa: F401
 from src import errors
-from src.config import Parser
+from src.cli.config import Parser
 from src.data.images import read_image
 from src.data.pairs import Pair, find_pairs, match_sizes
 from src.errors import InputError, UsageError, UserError
+from src.evaluate.scores import means, score, table, write_table
 from src.files import make_output_folder
-from src.infer.scores import means, score, table, write_table
 
 GUESSED_LAYOUTS = ("RESIDE", "Dense")  # RESIDE fits the names of Pairs too; Dense fits NHHaze, OHAZE, IHAZE
 

@@ -34,7 +34,7 @@ def run(main: Callable[[], Optional[int]]) -> None:
     Ctrl-C and SIGTERM raise KeyboardInterrupt, unless `main` handles them itself. The exit code is then 130 or 143
     (143 for Ctrl-C while MindSpore compiles a graph, because MindSpore turns SIGINT into SIGTERM).
     """
-    from .ranks.signals import stop_number
+    from .distributed.signals import stop_number
 
     signal.signal(stop_number(), _interrupt)
     try:

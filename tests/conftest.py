@@ -62,8 +62,8 @@ def random_checkpoint(tmp_path_factory):
     """A checkpoint of arch gitee with random weights. It dehazes nothing, but runs like a trained one."""
     import mindspore
 
-    from src.aecrnet import Dehaze
-    from src.checkpoint import describe, save_checkpoint
+    from src.network.aecrnet import Dehaze
+    from src.network.checkpoint import describe, save_checkpoint
 
     mindspore.set_seed(1)
     net = Dehaze()

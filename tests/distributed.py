@@ -1,6 +1,6 @@
 """The program of a rank in tests/test_distributed.py: several trainings in one process, with a record of each.
 
-    python -m src.launch --workers 2 --log_dir LOGS tests/distributed.py PLAN.json
+    python -m src.cli.launch --workers 2 --log_dir LOGS tests/distributed.py PLAN.json
 """
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from mindspore import Tensor, nn
 
 from golden.seeded import seeded
 from src import errors
-from src.commands import train
-from src.ranks.device import Ranks
+from src.cli import train
+from src.distributed.ranks import Ranks
 from src.train import setup
 from src.train.log import TrainingLog
 from training import use_small_net

@@ -1,12 +1,12 @@
 """The program of a rank in tests/test_distributed.py. Rank 0 prints where the processes of its run listen.
 
-    python -m src.launch --workers 2 --log_dir LOGS tests/listening.py
+    python -m src.cli.launch --workers 2 --log_dir LOGS tests/listening.py
 """
 from types import SimpleNamespace
 
 import psutil
 
-from src.ranks.device import join_ranks
+from src.distributed.ranks import join_ranks
 
 ranks = join_ranks(SimpleNamespace(device_target="CPU", device_id=0))
 ranks.any(False)  # now every rank has opened what it needs

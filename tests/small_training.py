@@ -3,7 +3,7 @@ import time
 
 import training
 from src import errors
-from src.commands import train
+from src.cli import train
 from src.train.log import TrainingLog
 
 original = TrainingLog.add_step

@@ -6,8 +6,8 @@ from mindspore import Tensor, nn, ops
 
 from compiled import Gradients, arrays, both_modes, both_modes_slow_graph, difference, running
 from golden.seeded import image, seeded
-from src.aecrnet import ARCHS, RGB_MEAN, RGB_STD, VALUE_RANGE, Dehaze
-from src.layers import ReflectionPad, WideConv
+from src.network.aecrnet import ARCHS, RGB_MEAN, RGB_STD, VALUE_RANGE, Dehaze
+from src.network.layers import ReflectionPad, WideConv
 
 BLOCK = ["block.conv1", "block.conv2", "block.calayer.ca.0", "block.calayer.ca.2", "block.palayer.pa.0",
          "block.palayer.pa.2"]

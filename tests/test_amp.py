@@ -8,11 +8,10 @@ from mindspore import Tensor
 
 from compiled import running
 from golden.seeded import image, seeded
-from src import config
-from src.aecrnet import VALUE_RANGE
-from src.commands import train
-from src.dcn import DeformConv2d
-from src.ranks.device import Ranks
+from src.cli import config, train
+from src.distributed.ranks import Ranks
+from src.network.aecrnet import VALUE_RANGE
+from src.network.dcn import DeformConv2d
 from src.train import amp, setup
 
 STEPS, SIDE = 30, 16

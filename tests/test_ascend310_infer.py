@@ -15,12 +15,12 @@ import needs
 from golden.seeded import image, seeded
 from lite_tools import FOLDER
 from mutated import originals, write_mutated
-from src.aecrnet import Dehaze
-from src.checkpoint import describe, load_network, save_checkpoint
 from src.data.images import read_photo, write_photo
+from src.dehaze.dehazer import Dehazer
 from src.export.lite import rewrite_for_lite20
-from src.export.model import MindirNetwork, write_model, write_sidecar
-from src.inference import Dehazer
+from src.export.mindir import MindirNetwork, write_model, write_sidecar
+from src.network.aecrnet import Dehaze
+from src.network.checkpoint import describe, load_network, save_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -318,7 +318,7 @@ def run_script(*arguments, code=0, **variables):
 
 
 def test_script_runs_and_scores_a_test_set(models, lite, tmp_path):
-    from src.metrics import psnr, ssim
+    from src.evaluate.metrics import psnr, ssim
 
     for folder in ("hazy", "GT"):
         (tmp_path / "set" / folder).mkdir(parents=True)

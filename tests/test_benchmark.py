@@ -1,4 +1,4 @@
-"""scripts/benchmark.py measures in new processes and writes the figures."""
+"""benchmarks/benchmark.py measures in new processes and writes the figures."""
 import json
 import subprocess
 import sys
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def benchmark(*arguments):
-    command = [sys.executable, str(ROOT / "scripts/benchmark.py"), *arguments]
+    command = [sys.executable, str(ROOT / "benchmarks/benchmark.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 

@@ -5,11 +5,11 @@ import pytest
 from mindspore import Tensor, nn
 
 from golden.seeded import image
-from src import checkpoint
-from src.aecrnet import ARCHS, Dehaze
-from src.checkpoint import describe, load_checkpoint, load_into, load_network, save_checkpoint
 from src.errors import InputError
 from src.files import atomic_write
+from src.network import checkpoint
+from src.network.aecrnet import ARCHS, Dehaze
+from src.network.checkpoint import describe, load_checkpoint, load_into, load_network, save_checkpoint
 
 
 def weights(net):

@@ -4,7 +4,8 @@ import re
 import pytest
 import yaml
 
-from src import config, errors
+from src import errors
+from src.cli import config
 from src.errors import UsageError
 
 INFER = ("device", "inference", "infer")

@@ -12,11 +12,11 @@ from mindspore import Tensor
 
 from golden.seeded import image, seeded
 from scripts.convert_weights import main
-from src.aecrnet import Dehaze
-from src.checkpoint import describe, load_checkpoint, load_network, save_checkpoint
+from src.convert.torch_weights import aecrnet_names, read_state, vgg19_names
 from src.errors import InputError, UsageError
-from src.export.torch_weights import aecrnet_names, read_state, vgg19_names
-from src.vgg import load_vgg19
+from src.network.aecrnet import Dehaze
+from src.network.checkpoint import describe, load_checkpoint, load_network, save_checkpoint
+from src.train.vgg import load_vgg19
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "convert_weights.py"
 VGG19_CONVS = {0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128), 10: (256, 128), 12: (256, 256), 14: (256, 256),

@@ -10,8 +10,8 @@ from mindspore import Parameter, Tensor, ops
 
 from compiled import Function, Gradients, arrays, both_modes, difference, running
 from golden.seeded import image, seeded
-from src import dcn
-from src.dcn import DCN, DeformConv2d, modulated_deform_conv2d
+from src.network import dcn
+from src.network.dcn import DCN, DeformConv2d, modulated_deform_conv2d
 
 ROOT = Path(__file__).resolve().parent.parent
 both_backends = pytest.mark.parametrize("backend", ["gather", "native"])
@@ -340,7 +340,7 @@ MEASURE = """
 import re, sys
 import mindspore, numpy as np
 from mindspore import Tensor, ops
-from src.dcn import DCN
+from src.network.dcn import DCN
 
 def memory(key):  # kB; getrusage would begin with the parent's peak
     return int(re.search(key + r":\\s+(\\d+)", open("/proc/self/status").read()).group(1))

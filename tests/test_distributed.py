@@ -15,13 +15,12 @@ import psutil
 import pytest
 
 from distributed import use_small_nets
-from src import launch
-from src.commands import train
+from src.cli import launch, train
+from src.distributed import signals
+from src.distributed.processes import first_error
+from src.distributed.ranks import Ranks, join_ranks
+from src.distributed.signals import STOP_RANK
 from src.errors import UsageError
-from src.ranks import signals
-from src.ranks.device import Ranks, join_ranks
-from src.ranks.processes import first_error
-from src.ranks.signals import STOP_RANK
 from src.train import setup
 from training import (
     ENVIRONMENT,
@@ -45,7 +44,7 @@ def pairs(tmp_path_factory):
 
 
 def start(arguments, **variables):
-    """src/launch.py as a process, which is killed at the end of the tests."""
+    """src/cli/launch.py as a process, which is killed at the end of the tests."""
     return subprocess.Popen(arguments, cwd=ROOT, env={**ENVIRONMENT, **variables}, stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                             preexec_fn=lambda: signals.end_with_parent(signal.SIGKILL))
@@ -68,7 +67,7 @@ def processes_of(folder):
 
 
 def command(workers, folder, *script):
-    return [sys.executable, "-m", "src.launch", f"--workers={workers}", f"--log_dir={folder / 'logs'}",
+    return [sys.executable, "-m", "src.cli.launch", f"--workers={workers}", f"--log_dir={folder / 'logs'}",
             *map(str, script)]
 
 
@@ -290,7 +289,7 @@ def test_evaluation_shared_by_ranks_writes_the_table_of_one_process(pairs, rando
     code, output = finish(start(command(2, tmp_path, "eval.py", *arguments)), tmp_path)
     assert code == 0, output
     shared = scores(tmp_path)
-    assert importlib.import_module("src.commands.eval").main(arguments) == 0
+    assert importlib.import_module("src.cli.eval").main(arguments) == 0
     assert scores(tmp_path) == shared
     assert len(shared[0]) == 9 and shared[1]["images"] == 8
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from halving import HalvingNetwork
-from src import metrics
-from src.commands import eval as script
+from src.cli import eval as script
 from src.data import demo
 from src.data.images import read_image, write_image
+from src.dehaze.dehazer import BENCHMARK_CHECKPOINT, SHIPPED_CHECKPOINT, Dehazer
 from src.errors import InputError, UsageError
-from src.inference import BENCHMARK_CHECKPOINT, SHIPPED_CHECKPOINT, Dehazer
+from src.evaluate import metrics
 
 ROOT = Path(__file__).resolve().parent.parent
 

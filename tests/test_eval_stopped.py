@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from halving import HalvingNetwork
-from src.commands import eval as script
+from src.cli import eval as script
 from src.data.images import write_image
+from src.dehaze.dehazer import Dehazer
 from src.errors import InputError, UsageError
-from src.infer.evaluation import Evaluation
-from src.inference import Dehazer
+from src.evaluate.evaluation import Evaluation
 
 COUNT = 6
 

@@ -12,15 +12,15 @@ import mindspore
 import numpy as np
 import pytest
 
-from src.aecrnet import Dehaze
-from src.checkpoint import describe, save_checkpoint
-from src.commands import eval as eval_script
-from src.commands import export
+from src.cli import eval as eval_script
+from src.cli import export
 from src.data.images import write_image
+from src.dehaze.dehazer import SHIPPED_CHECKPOINT, Dehazer
 from src.errors import InputError, UsageError
 from src.export import lite
-from src.export.model import MindirNetwork, read_sidecar, write_sidecar
-from src.inference import SHIPPED_CHECKPOINT, Dehazer
+from src.export.mindir import MindirNetwork, read_sidecar, write_sidecar
+from src.network.aecrnet import Dehaze
+from src.network.checkpoint import describe, save_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 

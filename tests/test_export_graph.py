@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from golden.seeded import image, seeded
-from src.aecrnet import VALUE_RANGE, Dehaze
-from src.dcn import DeformConv2d
 from src.export.graph import DeformConvGraph, ExportGraph
+from src.network.aecrnet import VALUE_RANGE, Dehaze
+from src.network.dcn import DeformConv2d
 
 FORMS = [("gitee", "exact"), ("gitee", "gitee"), ("paper", "exact")]
 

@@ -6,7 +6,7 @@ from mindspore import Tensor
 
 from compiled import Gradients, arrays, both_modes, difference, running
 from golden.seeded import image, seeded
-from src.fast_deconv import FastDeconv
+from src.network.fast_deconv import FastDeconv
 
 BATCH = image(20, (2, 3, 24, 30))  # input of fastdeconv_train_out
 SINGLE = image(21, (1, 3, 24, 30))  # input of fastdeconv_eval_out

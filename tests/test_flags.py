@@ -2,11 +2,10 @@
 import pytest
 
 from halving import HalvingNetwork
-from src import config, launch
-from src.commands import eval as evaluation
-from src.commands import export, infer, train
+from src.cli import config, export, infer, launch, train
+from src.cli import eval as evaluation
+from src.dehaze.dehazer import Dehazer
 from src.errors import UsageError, UserError
-from src.inference import Dehazer
 from training import flags
 
 pytest_plugins = "training_fixtures"

@@ -8,7 +8,7 @@ import pytest
 
 from src.data import demo, haze
 from src.data.images import read_image
-from src.metrics import psnr
+from src.evaluate.metrics import psnr
 
 
 def ramp_depth(dtype=np.float32):

@@ -10,12 +10,12 @@ from mindspore import Tensor
 
 from compiled import both_modes_slow_graph, running
 from golden.seeded import image
-from src.aecrnet import Dehaze
-from src.checkpoint import describe, save_checkpoint
-from src.commands import eval as eval_script
-from src.commands import train
-from src.health import Health, ProbeCell, Probed, judge, middle
-from src.inference import BENCHMARK_CHECKPOINT, SHIPPED_CHECKPOINT, Dehazer
+from src.cli import eval as eval_script
+from src.cli import train
+from src.dehaze.dehazer import BENCHMARK_CHECKPOINT, SHIPPED_CHECKPOINT, Dehazer
+from src.network.aecrnet import Dehaze
+from src.network.checkpoint import describe, save_checkpoint
+from src.network.health import Health, ProbeCell, Probed, judge, middle
 from training import flags, write_pairs
 
 pytest_plugins = "training_fixtures"

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from halving import HalvingNetwork
-from src.commands import infer as script
+from src.cli import infer as script
 from src.data.images import read_image, read_photo, write_image
+from src.dehaze.dehazer import Dehazer
+from src.dehaze.plan import plan
 from src.errors import InputError, UsageError
-from src.infer.plan import plan
-from src.inference import Dehazer
 
 ROOT = Path(__file__).resolve().parent.parent
 

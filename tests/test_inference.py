@@ -7,14 +7,15 @@ from mindspore import Tensor
 
 from golden.seeded import image as seeded_image
 from halving import HalvingNetwork
-from src import inference, network_runner
-from src.aecrnet import Dehaze
-from src.checkpoint import describe, load_network, save_checkpoint
 from src.data.images import write_image
+from src.dehaze import dehazer as inference
+from src.dehaze import tiles
+from src.dehaze.dehazer import Dehazer
 from src.errors import InputError, UsageError
-from src.infer import tiles
-from src.inference import Dehazer
-from src.network_runner import NetworkRunner
+from src.network.aecrnet import Dehaze
+from src.network.checkpoint import describe, load_network, save_checkpoint
+from src.runtime import mindspore_runner as network_runner
+from src.runtime.mindspore_runner import NetworkRunner
 
 
 def photo(height, width, seed=0):

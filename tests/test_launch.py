@@ -1,4 +1,4 @@
-"""src/launch.py and a rank table, the file with which an Ascend set-up says which card has which rank."""
+"""src/cli/launch.py and a rank table, the file with which an Ascend set-up says which card has which rank."""
 import json
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from src import launch
+from src.cli import launch
 from src.errors import InputError
 from training import ENVIRONMENT, ROOT
 
@@ -54,7 +54,7 @@ def launched(*arguments, **variables):
 def test_the_ranks_get_the_rank_table(tmp_path):
     table, script = write_table(tmp_path / "hccl.json", "0", "1"), tmp_path / "rank.py"
     script.write_text("from os import environ\nprint(*map(environ.get, ('RANK_TABLE_FILE', 'RANK_ID', 'RANK_SIZE')))")
-    done = launched(sys.executable, "-m", "src.launch", "--workers=2", f"--log_dir={tmp_path / 'logs'}",
+    done = launched(sys.executable, "-m", "src.cli.launch", "--workers=2", f"--log_dir={tmp_path / 'logs'}",
                     f"--rank_table={os.path.relpath(table, ROOT)}", str(script))
     assert done.returncode == 0, done.stdout + done.stderr
     for rank in (0, 1):

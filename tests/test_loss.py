@@ -7,8 +7,8 @@ from mindspore import Tensor
 
 from compiled import Function, Gradients, arrays, both_modes, both_modes_slow_graph, running
 from golden.seeded import image, seeded
-from src.loss import ContrastLoss, DistanceRatio, fourier_l1
-from src.vgg import Vgg19, random_vgg19
+from src.train.loss import ContrastLoss, DistanceRatio, fourier_l1
+from src.train.vgg import Vgg19, random_vgg19
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from golden.seeded import image
 from src.data.haze import mirror_and_crop
 from src.data.images import read_image, write_image
 from src.data.pairs import find_pairs, load_pair
-from src.metrics import psnr
+from src.evaluate.metrics import psnr
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from golden.seeded import image
-from src import metrics
 from src.errors import InputError
+from src.evaluate import metrics
 
 ALL = [metrics.psnr, metrics.ssim, metrics.official_ssim, metrics.psnr_y, metrics.ssim_y]
 SSIMS = [metrics.ssim, metrics.official_ssim, metrics.ssim_y]
@@ -105,7 +105,8 @@ def test_images_of_another_range_or_type_are_refused_instead_of_scored(bad):
 
 @pytest.mark.slow
 def test_metrics_load_neither_scikit_image_nor_mindspore_before_they_are_used():
-    code = "import sys, src.metrics; sys.exit(any(m in sys.modules for m in ('skimage', 'scipy', 'cv2', 'mindspore')))"
+    code = ("import sys, src.evaluate.metrics; "
+            "sys.exit(any(m in sys.modules for m in ('skimage', 'scipy', 'cv2', 'mindspore')))")
     root = Path(__file__).parent.parent
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 

@@ -4,11 +4,11 @@ import pytest
 
 from halving import HalvingNetwork
 from mutated import originals, write_mutated
-from src.commands import infer as script
+from src.cli import infer as script
 from src.data.images import read_image
 from src.data.sources import read_depth
+from src.dehaze.dehazer import Dehazer
 from src.errors import InputError
-from src.inference import Dehazer
 
 EACH = 140  # damaged copies of every original, 2240 files
 

@@ -9,16 +9,16 @@ from mindspore import Tensor, ops
 from test_export_graph import FORMS, seeded_network
 
 from golden.seeded import image
-from src.aecrnet import VALUE_RANGE, Dehaze
-from src.checkpoint import load_network
-from src.commands import export
-from src.dcn import DeformConv2d
+from src.cli import export
 from src.errors import InputError
-from src.export import onnx_model as onnx_model_module
-from src.export.onnx_dcn import deform_conv
-from src.export.onnx_model import onnx_model
-from src.export.onnx_nodes import Graph
-from src.onnx_runner import OnnxRunner
+from src.export import onnx as onnx_model_module
+from src.export.onnx import onnx_model
+from src.network.aecrnet import VALUE_RANGE, Dehaze
+from src.network.checkpoint import load_network
+from src.network.dcn import DeformConv2d
+from src.runtime.onnx_dcn import deform_conv
+from src.runtime.onnx_nodes import Graph
+from src.runtime.onnx_runner import OnnxRunner
 
 # after mindspore, which chooses the protobuf implementation that its own message classes need
 import onnx  # isort: skip

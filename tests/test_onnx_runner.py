@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from test_infer import make_clip
 
-from src import onnx_runner
-from src.aecrnet import Dehaze
-from src.checkpoint import load_network
-from src.commands import eval as eval_script
-from src.commands import infer
+from src.cli import eval as eval_script
+from src.cli import infer
 from src.data.images import read_image, write_image
+from src.dehaze.dehazer import SHIPPED_CHECKPOINT, Dehazer
 from src.errors import InputError, UsageError
-from src.export.onnx_model import onnx_model
-from src.inference import SHIPPED_CHECKPOINT, Dehazer
-from src.onnx_runner import OnnxRunner
+from src.export.onnx import onnx_model
+from src.network.aecrnet import Dehaze
+from src.network.checkpoint import load_network
+from src.runtime import onnx_runner
+from src.runtime.onnx_runner import OnnxRunner
 
 # after mindspore, which chooses the protobuf implementation that its own message classes need
 import onnx  # isort: skip

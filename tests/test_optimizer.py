@@ -8,7 +8,7 @@ import pytest
 from mindspore import Parameter, Tensor
 
 from compiled import both_modes, running
-from src.aecrnet import Dehaze
+from src.network.aecrnet import Dehaze
 from src.train.optimizer import Adam, learning_rate, learning_rate_factors, steps_frozen
 
 SHAPES = {"a": (4, 3), "b": (5,), "c": ()}

@@ -50,7 +50,7 @@ def modules(folder):
 
 
 def test_every_module_can_be_imported_where_there_is_no_clone(installed, tmp_path):
-    code = ("import importlib, pkgutil, aecrnet; from aecrnet.inference import Dehazer\n"
+    code = ("import importlib, pkgutil, aecrnet; from aecrnet import Dehazer\n"
             "for module in pkgutil.walk_packages(aecrnet.__path__, 'aecrnet.'): importlib.import_module(module.name)")
     done = run(installed, tmp_path, sys.executable, "-c", code)
     assert done.returncode == 0, done.stderr

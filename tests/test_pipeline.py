@@ -5,9 +5,9 @@ import time
 import numpy as np
 import pytest
 
+from src.dehaze import pipeline
+from src.dehaze.pipeline import dehaze_all
 from src.errors import InputError
-from src.infer import pipeline
-from src.infer.pipeline import dehaze_all
 
 
 class Slow:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from src import config
+from src.cli import config
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -15,7 +15,7 @@ ENTRY_SCRIPTS = ("train", "eval", "infer", "export")
 
 
 def options_of(script):
-    return set(vars(config.parse([], importlib.import_module(f"src.commands.{script}").SECTIONS, "")))
+    return set(vars(config.parse([], importlib.import_module(f"src.cli.{script}").SECTIONS, "")))
 
 
 def test_links_lead_to_files_and_headings():

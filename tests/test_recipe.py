@@ -104,7 +104,7 @@ def test_gradients_of_a_step_are_those_of_the_mindspore_cell():
     """Uses the shipped weights. Random weights give offsets of hundreds of pixels, where rounding changes the cell."""
     from mindspore import Tensor
 
-    from src.checkpoint import load_network
+    from src.network.checkpoint import load_network
     from src.train.cell import NetWithCRLossCell, TrainOneStepCell
     from src.train.optimizer import Adam
 
@@ -312,7 +312,7 @@ def test_five_steps_make_weights_that_convert(scenes, tmp_path):
         [sys.executable, "scripts/convert_weights.py", "aecrnet", tmp_path / "run/ema.pth", tmp_path / "net.ckpt"],
         cwd=ROOT, capture_output=True, text=True)
     assert converted.returncode == 0, converted.stderr
-    from src.checkpoint import load_network
+    from src.network.checkpoint import load_network
 
     net, description = load_network(tmp_path / "net.ckpt")
     assert description["arch"] == "paper"

@@ -9,9 +9,9 @@ import pytest
 
 from halving import HalvingNetwork
 from src import errors
-from src.commands import infer
+from src.cli import infer
 from src.data.images import write_image
-from src.inference import Dehazer
+from src.dehaze.dehazer import Dehazer
 from training import ENVIRONMENT, ROOT
 
 SAID = "interrupted; what was finished is kept"

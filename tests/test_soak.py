@@ -1,4 +1,4 @@
-"""scripts/soak.py finds memory that grows and a resumed run that is not the same."""
+"""benchmarks/soak.py finds memory that grows and a resumed run that is not the same."""
 import pytest
 import soak
 

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src import config
-from src.commands import train
+from src.cli import config, train
+from src.distributed import ranks as device
+from src.distributed.ranks import Ranks
 from src.errors import InputError, UsageError
-from src.ranks import device
-from src.ranks.device import Ranks
 from src.train import setup
 from src.train.log import TrainingLog
 from src.train.state import TrainState
@@ -114,7 +113,7 @@ def test_the_demo_learns_in_a_dozen_steps_and_eval_takes_its_checkpoint(train_da
 def score(path, data, folder):
     """eval.py reads the checkpoint and scores every image."""
     arguments = [f"--ckpt_path={path}", f"--dir_data={data}", "--data_test=Pairs", f"--output_dir={folder}"]
-    assert importlib.import_module("src.commands.eval").main(arguments) == 0
+    assert importlib.import_module("src.cli.eval").main(arguments) == 0
     with open(folder / "metrics.csv", newline="") as file:
         assert sum(float(row["psnr"]) > 0 for row in csv.DictReader(file)) >= 6
 

@@ -8,11 +8,11 @@ from mindspore import Tensor, amp, nn
 
 from compiled import running
 from golden.seeded import image, seeded
-from src.aecrnet import RGB_MEAN, RGB_STD, Dehaze
-from src.loss import ContrastLoss
+from src.network.aecrnet import RGB_MEAN, RGB_STD, Dehaze
 from src.train.cell import NetWithCRLossCell, TrainOneStepCell
+from src.train.loss import ContrastLoss
 from src.train.optimizer import Adam
-from src.vgg import Vgg19
+from src.train.vgg import Vgg19
 
 REFERENCE_CONSTANTS = ("sub_mean", "add_mean", "mix")  # values that the constructor sets
 

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from src.checkpoint import describe, save_checkpoint
-from src.commands import train
+from src.cli import train
+from src.distributed.ranks import Ranks
 from src.errors import InputError, UsageError
-from src.ranks.device import Ranks
+from src.network.checkpoint import describe, save_checkpoint
 from src.train import setup
 from training import ENVIRONMENT, ROOT, SmallNet, checkpoint, flags
 

@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from src.commands import train
+from src.cli import train
 from training import assert_same_checkpoint, checkpoint, flags, logged_steps, metrics, run_child
 
 pytestmark = pytest.mark.slow
@@ -15,7 +15,7 @@ KILLED_IN_STEP_5 = """
 import os, signal, sys
 import mindspore
 import training
-from src.commands import train
+from src.cli import train
 from src.train.log import TrainingLog
 
 original = TrainingLog.add_step
@@ -46,7 +46,7 @@ KILLED_WHILE_SAVING = """
 import os, signal, sys
 import mindspore
 import training
-from src.commands import train
+from src.cli import train
 from src.train.state import TrainState
 
 train_data, folder, stages = sys.argv[1], sys.argv[2], sys.argv[3:]
@@ -113,7 +113,7 @@ FULL_DISK = """
 import resource, sys
 import mindspore
 import training
-from src.commands import train
+from src.cli import train
 from src.train.log import TrainingLog
 
 train_data, folder, first, last = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])

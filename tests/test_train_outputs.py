@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from src.commands import train
+from src.cli import train
 from src.errors import InputError, UsageError
 from src.train import log
 from training import ENVIRONMENT, ROOT, assert_same_checkpoint, flags, metrics
@@ -74,7 +74,7 @@ def cloud(train_data, folder, *more):
 def test_modelarts_copies_data_in_and_results_out(train_data, whole_run, small_net, tmp_path, monkeypatch):
     moxing = FakeMoxing(content=tmp_path / "first")
     monkeypatch.setitem(sys.modules, "moxing", moxing)
-    monkeypatch.setattr("src.train.cloud.LOCAL_DATA", str(train_data))
+    monkeypatch.setattr("src.cli.cloud.LOCAL_DATA", str(train_data))
     assert train.main(cloud(train_data, tmp_path / "first", "--max_steps=4")) == 0
     assert moxing.copied == [("obs://data", str(train_data)), (str(tmp_path / "first"), "obs://results")]
     assert train.main(cloud(train_data, tmp_path / "second", "--resume")) == 0
@@ -86,7 +86,7 @@ def test_modelarts_copies_data_in_and_results_out(train_data, whole_run, small_n
 def test_modelarts_keeps_the_results_of_a_run_that_fails(train_data, small_net, tmp_path, monkeypatch):
     moxing = FakeMoxing()
     monkeypatch.setitem(sys.modules, "moxing", moxing)
-    monkeypatch.setattr("src.train.cloud.LOCAL_DATA", str(train_data))
+    monkeypatch.setattr("src.cli.cloud.LOCAL_DATA", str(train_data))
     with pytest.raises(InputError, match="loss"):
         train.main(cloud(train_data, tmp_path, "--lr=1e30"))
     assert moxing.copied[-1] == (str(tmp_path), "obs://results")

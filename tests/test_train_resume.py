@@ -9,9 +9,9 @@ import sys
 import pytest
 from mindspore import Parameter, Tensor, float32, ops
 
-from src.checkpoint import TRAINING_OPTIONS
-from src.commands import train
+from src.cli import train
 from src.errors import InputError, UsageError
+from src.network.checkpoint import TRAINING_OPTIONS
 from src.train import setup, step, validation
 from src.train.log import TrainingLog
 from src.train.options import FREE, OF_PLACE
@@ -232,7 +232,7 @@ def test_a_second_training_in_the_folder_is_told_who_holds_it(train_data, whole_
 
 @pytest.mark.slow
 def test_two_trainings_started_at_once_end_as_one(train_data, whole_run, tmp_path):
-    code = ("import sys, training; from src.commands import train; from src import errors; training.use_small_net(); "
+    code = ("import sys, training; from src.cli import train; from src import errors; training.use_small_net(); "
             "errors.run(lambda: train.main(training.flags(*sys.argv[1:])))")
     both = [subprocess.Popen([sys.executable, "-c", code, str(train_data), str(tmp_path)], env=ENVIRONMENT, cwd=ROOT,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]

@@ -5,9 +5,9 @@ from mindspore import Tensor, nn
 
 from compiled import Gradients, arrays, both_modes, difference, running
 from golden.seeded import image, seeded
-from src.checkpoint import save_checkpoint
 from src.errors import InputError
-from src.vgg import FrozenConv2d, Vgg19, load_vgg19, random_vgg19
+from src.network.checkpoint import save_checkpoint
+from src.train.vgg import FrozenConv2d, Vgg19, load_vgg19, random_vgg19
 
 CONVS = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)  # torchvision's features.N below relu5_1
 WIDTHS = (64, 64, 128, 128, 256, 256, 256, 256, 512, 512, 512, 512, 512)

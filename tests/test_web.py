@@ -14,9 +14,9 @@ import pytest
 
 from browser import chromium, show
 from src.data.images import from_network, read_image, to_network, write_image
+from src.dehaze.dehazer import OVERLAP
+from src.dehaze.tiles import restore_in_tiles
 from src.errors import InputError
-from src.infer.tiles import restore_in_tiles
-from src.inference import OVERLAP
 from src.web import folder as web
 
 pytestmark = pytest.mark.slow
@@ -211,8 +211,8 @@ def test_result_is_that_of_infer_py_whole_or_in_tiles(page, tmp_path, height, wi
 
 
 def test_exported_network_gives_the_result_of_infer_py(browser, fetched, tmp_path, capsys):
-    from src.commands import export
-    from src.inference import Dehazer
+    from src.cli import export
+    from src.dehaze.dehazer import Dehazer
 
     assert export.main(["--file_format", "ONNX", "--web", "--file_name", str(tmp_path / "aecrnet")]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith(f"{tmp_path / 'aecrnet_web'}: the web page")

@@ -11,8 +11,8 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from golden.seeded import image, seeded
-from src.checkpoint import TRAINING_OPTIONS, load_checkpoint
 from src.data.images import write_image
+from src.network.checkpoint import TRAINING_OPTIONS, load_checkpoint
 from src.train import setup
 from src.train.options import FREE
 

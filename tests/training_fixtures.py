@@ -1,7 +1,7 @@
 """Fixtures of the tests of train.py. A module that uses them sets pytest_plugins = "training_fixtures"."""
 import pytest
 
-from src.commands import train
+from src.cli import train
 from training import flags, use_small_net, write_pairs
 
 

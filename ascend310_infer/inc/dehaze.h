@@ -8,7 +8,7 @@
 
 namespace aecrnet {
 
-constexpr std::size_t kAutoTilePixels = 1000000;  // src/inference.py: AUTO_TILE_PIXELS, AUTO_TILE
+constexpr std::size_t kAutoTilePixels = 1000000;  // src/dehaze/dehazer.py: AUTO_TILE_PIXELS, AUTO_TILE
 constexpr int kAutoTile = 512;
 constexpr int kWholeImage = -1;
 

@@ -7,7 +7,7 @@
 
 namespace aecrnet {
 
-// One output pixel of the network depends on 72 pixels to each side (src/aecrnet.py: 7x7, 3x3 and two strided
+// One output pixel of the network depends on 72 pixels to each side (src/network/aecrnet.py: 7x7, 3x3 and two strided
 // convolutions, twelve 3x3 and two deformable ones at a quarter of the size, and back up). Offsets and the mean of the
 // channel attention are not counted. In a smaller tile, no pixel sees all the pixels that it depends on.
 constexpr int kReceptiveField = 2 * 72 + 1;

@@ -1,4 +1,4 @@
-// Cuts large images into overlapping tiles and blends the seams, as src/infer/tiles.py does.
+// Cuts large images into overlapping tiles and blends the seams, as src/dehaze/tiles.py does.
 #ifndef AECRNET_INC_TILING_H_
 #define AECRNET_INC_TILING_H_
 

@@ -20,7 +20,7 @@ TEST(Tiling, ImagesOfOneTileAreOneWindow) {
   EXPECT_EQ(Windows(60, 100, 8, false), (std::vector<Window>{{0, 60}}));
 }
 
-TEST(Tiling, WindowsAreEvenAndEndWithTheImage) {  // the numbers are those of src/infer/tiles.py
+TEST(Tiling, WindowsAreEvenAndEndWithTheImage) {  // the numbers are those of src/dehaze/tiles.py
   EXPECT_EQ(Starts(Windows(104, 100, 8, false), 56), (std::vector<int>{0, 48}));
   EXPECT_EQ(Starts(Windows(300, 100, 0, false), 100), (std::vector<int>{0, 100, 200}));
   EXPECT_EQ(Starts(Windows(620, 256, 64, false), 252), (std::vector<int>{0, 184, 368}));

@@ -11,9 +11,9 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from ..aecrnet import VALUE_RANGE, Dehaze
-from ..dcn_gitee import gitee_neighbours
-from ..layers import WideConv
+from ..network.aecrnet import VALUE_RANGE, Dehaze
+from ..network.dcn_gitee import gitee_neighbours
+from ..network.layers import WideConv
 
 TAPS = 9
 TAPS_AT_ONCE = 3  # all 9 need 1.5 GB instead of 1.3 GB at 480x640; fewer taps need more nodes
@@ -82,7 +82,7 @@ class ExportGraph(nn.Cell):
 
 
 class DeformConvGraph(nn.Cell):
-    """3x3 DCN_v2 with stride 1 and padding 1; sampling "exact" or "gitee" as in `src.dcn.DeformConv2d`.
+    """3x3 DCN_v2 with stride 1 and padding 1; sampling "exact" or "gitee" as in `src.network.dcn.DeformConv2d`.
 
     construct(x, offset, mask, weight): Tensor[1, c_in, h, w], Tensor[1, 18, h, w], Tensor[1, 9, h, w],
         Tensor[c_out, c_in, 3, 3] -> Tensor[1, c_out, h, w].
@@ -128,7 +128,7 @@ class DeformConvGraph(nn.Cell):
                         w, self.margin, self.margin)
 
     def _gitee_corners(self, offset, mask, place):
-        """The reference mixes rows of taps over the map and reads (x, y) as (y, x); see src/dcn_gitee.py."""
+        """The reference mixes rows of taps over the map and reads (x, y) as (y, x); see src/network/dcn_gitee.py."""
         row, column, h, w = place
         line = row * self.three + self.tap_row
         from_tap_row = ops.floor((line + 0.5) / h)
@@ -212,7 +212,7 @@ def _sample_and_multiply(pixels, corners, kernel):
 
 
 def _mirror(x, pad, axis):
-    """As `src.layers.reflect` on both sides, but slices count from the end."""
+    """As `src.network.layers.reflect` on both sides, but slices count from the end."""
     parts = []
     for i in range(pad, 0, -1):
         parts.append(x[:, :, i:i + 1] if axis == 2 else x[:, :, :, i:i + 1])

@@ -6,9 +6,9 @@ precision casts its weights. These parts of the network stay in float32:
 - O2 and O3: `deconv` with FastDeconv's covariance and Newton-Schulz iterations; the mean shifts of arch gitee, whose
   input is 0..255 and whose output reaches 1400; the last layer, `up3`, since float16 has steps of 1/8 near 255.
 - At O2 only: the two attentions and the mixups, factors of 0..1 that multiply whole maps. At O3 they are float16.
-- In `src.dcn`: the positions of samples (at 100 pixels float16 has steps of 1/16), and the corner weights, which are
-  fractions of positions. Pixels and kernel have the lower precision.
-- The mean of channel attention (`src.aecrnet.CALayer`), a sum over all pixels.
+- In `src.network.dcn`: the positions of samples (at 100 pixels float16 has steps of 1/16), and the corner weights,
+  which are fractions of positions. Pixels and kernel have the lower precision.
+- The mean of channel attention (`src.network.aecrnet.CALayer`), a sum over all pixels.
 - The loss, with VGG19, whose activations grow with values of 0..255; float16 ends at 65504.
 
 float16 rounds gradients below 3e-8 to zero, so the loss is multiplied by a factor before the backward pass
@@ -22,7 +22,7 @@ from typing import Optional
 import mindspore
 from mindspore import amp
 
-from ..aecrnet import CALayer, Dehaze, PALayer
+from ..network.aecrnet import CALayer, Dehaze, PALayer
 
 LOWER = ("down1", "down2", "down3", "block", "dcn_block", "up1", "up2")  # the other cells are float32
 MIXUPS = ("mix1", "mix2", "mix4", "mix5")

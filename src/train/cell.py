@@ -6,8 +6,8 @@ from typing import Optional, Tuple
 from mindspore import Parameter, ParameterTuple, Tensor, amp, nn, ops, value_and_grad
 from mindspore import dtype as mstype
 
-from ..aecrnet import Dehaze
-from ..loss import ContrastLoss, fourier_l1
+from ..network.aecrnet import Dehaze
+from .loss import ContrastLoss, fourier_l1
 from .optimizer import Adam
 
 
@@ -20,7 +20,7 @@ class NetWithCRLossCell(nn.Cell):
         contrast_loss: CR; None: train with L1 alone.
         contra_lambda: weight of CR.
         neg_num: number of negatives of form "gitee". They are the first images of the reversed batch.
-        fft_weight: weight of `src.loss.fourier_l1`; 0: without it.
+        fft_weight: weight of `src.train.loss.fourier_l1`; 0: without it.
 
     construct(hazy, clear): Tensor[n, 3, h, w] in the arch's range -> scalars loss, L1, CR.
     """

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 from mindspore import Tensor, float32
 
-from ..ranks.device import Ranks, init_device
+from ..distributed.ranks import Ranks, init_device
 from . import amp, setup
 from .cell import TrainOneStepCell
 

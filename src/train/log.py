@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from ..errors import one_line
 from ..files import PathLike, atomic_write
-from ..health import Health
+from ..network.health import Health
 
 COLUMNS = ("step", "epoch", "loss", "l1", "cr", "lr", "images_per_s", "val_psnr", "val_ssim",
            "gain", "offset", "silent")

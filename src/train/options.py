@@ -5,12 +5,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Dict, Mapping
 
-from .. import config
+from ..cli import config
+from ..cli.limits import as_list
 from ..data.pairs import PAIR_LAYOUTS
 from ..data.sources import TRAIN_LAYOUTS, check_haze_ranges
 from ..errors import InputError, UsageError, one_line
 from ..files import PathLike
-from ..limits import as_list
 
 # Options that --resume may change, because no update depends on them. A change of any other option is refused.
 FREE = ("device_id", "dir_data", "cache_mb", "num_parallel_workers", "dir_test", "test_every", "log_every",
@@ -20,7 +20,7 @@ OF_PLACE = ("ckpt_save_path", "filename", "resume", "given")  # the place of a r
 
 
 def check(options: SimpleNamespace) -> None:
-    """Refuse values that `src.limits` accepts but no run can use.
+    """Refuse values that `src.cli.limits` accepts but no run can use.
 
     Raises: UsageError naming the flag, the rule and the value.
     """

@@ -10,22 +10,22 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 from mindspore import nn
 
-from ..aecrnet import VALUE_RANGE, Dehaze
-from ..checkpoint import REFERENCE, load_checkpoint, load_into, network_weights
 from ..data.dataset import TrainDataset
 from ..data.demo import write_demo_set
 from ..data.pairs import Pair, find_pairs
 from ..data.sources import open_source
+from ..distributed.ranks import Ranks
 from ..errors import InputError, UsageError
-from ..fast_deconv import FastDeconv
-from ..loss import ContrastLoss
-from ..ranks.device import Ranks
-from ..vgg import load_vgg19, random_vgg19
+from ..network.aecrnet import VALUE_RANGE, Dehaze
+from ..network.checkpoint import REFERENCE, load_checkpoint, load_into, network_weights
+from ..network.fast_deconv import FastDeconv
 from .amp import loss_scaler, lower_precision
 from .cell import NetWithCRLossCell, TrainOneStepCell
+from .loss import ContrastLoss
 from .optimizer import Adam, learning_rate_factors, steps_frozen
 from .state import TrainState
 from .validation import Validation, choose_images
+from .vgg import load_vgg19, random_vgg19
 
 DEMO_FOLDER = Path("output/demo_data")
 

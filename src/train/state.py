@@ -12,10 +12,10 @@ import numpy as np
 from mindspore import Parameter, Tensor
 from tqdm import tqdm
 
-from ..aecrnet import Dehaze
-from ..checkpoint import TRAINING_OPTIONS, describe, load_checkpoint, network_weights, save_checkpoint
+from ..distributed.ranks import Ranks
 from ..errors import InputError, one_line
-from ..ranks.device import Ranks
+from ..network.aecrnet import Dehaze
+from ..network.checkpoint import TRAINING_OPTIONS, describe, load_checkpoint, network_weights, save_checkpoint
 from . import amp
 from .cell import TrainOneStepCell
 from .options import compare, of_run

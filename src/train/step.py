@@ -9,8 +9,8 @@ from mindspore import Tensor, float32
 from tqdm import tqdm
 
 from ..data.dataset import Arrays, TrainDataset
+from ..distributed.ranks import Ranks
 from ..errors import InputError
-from ..ranks.device import Ranks
 from .cell import TrainOneStepCell
 from .log import TimedBatches
 from .state import NotFinite, TrainState

@@ -8,14 +8,14 @@ import mindspore
 import numpy as np
 from mindspore import Tensor
 
-from ..aecrnet import Dehaze
 from ..data.images import image_size, to_network
 from ..data.pairs import Pair, load_pair
-from ..health import Health, judge, middle
-from ..inference import Dehazer
-from ..metrics import psnr, ssim
-from ..network_runner import Runner
-from ..ranks.device import Ranks
+from ..dehaze.dehazer import Dehazer
+from ..distributed.ranks import Ranks
+from ..evaluate.metrics import psnr, ssim
+from ..network.aecrnet import Dehaze
+from ..network.health import Health, judge, middle
+from ..runtime.mindspore_runner import Runner
 
 GOLDEN_RATIO = 0.618034  # its multiples modulo 1 are evenly spread
 

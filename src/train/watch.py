@@ -4,9 +4,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Dict
 
-from ..aecrnet import Dehaze
 from ..data.dataset import TrainDataset
-from ..health import ProbeCell, judge
+from ..network.aecrnet import Dehaze
+from ..network.health import ProbeCell, judge
 from .log import TrainingLog
 
 WORTH_IT = 100  # forward passes of one crop; a look costs about one pass, a step three passes for each crop

@@ -1,4 +1,4 @@
-// Tiles with blended seams. The numbers equal those of src/infer/tiles.py.
+// Tiles with blended seams. The numbers equal those of src/dehaze/tiles.py.
 
 const ALIGN = 4; // the network halves twice: only such tiles have the sampling grid of the image
 const alignUp = (value) => Math.ceil(value / ALIGN) * ALIGN;

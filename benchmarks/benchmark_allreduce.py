@@ -1,0 +1,90 @@
+"""Measure a training step (L1 alone) and the all-reduce of its gradients. Each rank has its own processor core.
+
+    python -m src.cli.launch --workers 1 benchmarks/benchmark_allreduce.py --arch paper --patch_size 64 --batch_size 4
+    python -m src.cli.launch --workers 2 benchmarks/benchmark_allreduce.py --arch paper --patch_size 64 --batch_size 4
+
+Prints the median and the fastest of 10 runs on rank 0 while all ranks work, for three things: the step that averages
+gradients, the same step without averaging, and the all-reduce alone. The flags are those of train.py. The images are
+random.
+"""
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from types import SimpleNamespace
+from typing import Callable
+
+import numpy as np
+
+import _clone  # noqa: F401
+from src import errors
+from src.cli import config
+
+SECTIONS = ("model", "device", "data", "train", "contrast", "checkpoint")
+REPEATS = 10
+
+
+def main() -> None:
+    options = config.parse(sys.argv[1:], SECTIONS, __doc__.splitlines()[0])
+    options.contra_lambda = 0
+    if os.getenv("MS_ROLE") == "MS_WORKER":
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(os.environ["RANK_ID"]) % len(cores)]})  # before MindSpore counts them
+    from mindspore import nn
+
+    from src.distributed.ranks import Ranks, init_device
+    from src.train import setup
+
+    ranks = init_device(options)
+    print_times(ranks, "step without all-reduce", step(options, Ranks()))
+    if ranks.size > 1:
+        print_times(ranks, "step with all-reduce", step(options, ranks))
+        net = setup.network(options)
+        reducer = nn.DistributedGradReducer(net.trainable_params())
+        gradients = tuple(parameter.value() * 1.0 for parameter in net.trainable_params())
+        size = sum(gradient.size for gradient in gradients) * 4e-6
+        print_times(ranks, f"all-reduce of {len(gradients)} gradients, {size:.1f} MB", AllReduce(reducer, gradients))
+
+
+def step(options: SimpleNamespace, ranks) -> Callable[[], None]:
+    """A training step on a random batch of this rank."""
+    from mindspore import Tensor, float32
+
+    from src.network.aecrnet import VALUE_RANGE
+    from src.train import setup
+
+    cell = setup.train_cell(options, setup.network(options), ranks)
+    shape = (options.batch_size, 3, options.patch_size, options.patch_size)
+    images = Tensor(np.random.default_rng(1).random(shape, np.float32) * VALUE_RANGE[options.arch])
+    return lambda: cell(images, images * 0.5, Tensor(options.lr, float32), True)[0].asnumpy()
+
+
+class AllReduce:
+    """The compiled reduction alone."""
+
+    def __init__(self, reducer, gradients):
+        import mindspore
+
+        self._reduce, self._gradients = mindspore.jit(reducer), gradients
+
+    def __call__(self) -> None:
+        self._reduce(self._gradients)[0].asnumpy()
+
+
+def print_times(ranks, name: str, run: Callable[[], None]) -> None:
+    run()  # compiles
+    seconds = []
+    for _ in range(REPEATS):
+        ranks.any(False)  # start together
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    if ranks.rank == 0:
+        print(f"{ranks.size} ranks: {name}: median {statistics.median(seconds) * 1e3:.1f} ms, "
+              f"fastest {min(seconds) * 1e3:.1f} ms", flush=True)
+
+
+if __name__ == "__main__":
+    errors.run(main)

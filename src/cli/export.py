@@ -1,0 +1,162 @@
+"""Export a checkpoint as MINDIR, AIR or ONNX, and check the exported model.
+
+    python export.py --file_format MINDIR
+    python export.py --file_format MINDIR --dynamic --lite2 --file_name output/aecrnet
+    python export.py --file_format ONNX --dynamic
+    python export.py --file_format ONNX --web
+    python export.py --ckpt_path ckpt/aecrnet_best.ckpt --image_height 512 --image_width 512
+
+Height and width are rounded up to multiples of 4. eval.py and ascend310_infer/ mirror smaller images up to the size of
+the model. N.json beside N.mindir describes the model's input and output. N.onnx holds this description itself.
+"""
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import List, Optional, Tuple
+
+import numpy as np
+import psutil
+
+from .. import errors
+from ..dehaze.dehazer import find_checkpoint
+from ..dehaze.tiles import align_up
+from ..errors import InputError, UsageError
+from ..files import make_output_folder, sha256
+from ..web.folder import find_npm, write_web
+from . import config
+
+SECTIONS = ("device", "export")
+TOLERANCE = 1e-4  # largest difference between checkpoint and exported model, as a fraction of the value range
+BYTES_A_PIXEL = 8000  # memory for writing and comparing the model
+CHECKED_SIZES = ((64, 48), (48, 80))  # sizes of the comparison if height and width are open
+
+Size = Optional[Tuple[int, int]]  # height and width; None where they are open
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    options = config.parse(sys.argv[1:] if argv is None else argv, SECTIONS, __doc__.splitlines()[0])
+    check(options)
+    is_open = options.dynamic or options.web
+    size = None if is_open else (align_up(options.image_height), align_up(options.image_width))
+    path = Path(f"{options.file_name}.{options.file_format.lower()}")
+    make_output_folder(path.parent, "--file_name")
+    checkpoint = find_checkpoint(options.ckpt_path or None)
+
+    import mindspore  # a slow import, so flags and files are checked first
+
+    from ..distributed.ranks import select_device
+    from ..export.mindir import write_model
+    from ..network.checkpoint import load_network
+
+    select_device(options.device_target, options.device_id)
+    # the checkpoint runs once, which is not worth the memory of a graph
+    mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
+    net, _ = load_network(checkpoint)
+    if options.file_format == "ONNX":
+        export_onnx(net, path, size, checkpoint, options)
+        return 0
+    write_model(net, path, options.file_format, size)
+    print(written(path, net, size, checkpoint, options))
+    if options.file_format == "MINDIR":
+        compare(net, path, [size] if size else CHECKED_SIZES)
+    else:
+        print(f"not compared with the checkpoint: MindSpore loads MINDIR only, not {options.file_format}")
+    if options.lite2:
+        write_for_lite(path, net.arch, size)
+    return 0
+
+
+def export_onnx(net, path: Path, size: Size, checkpoint: Path, options: SimpleNamespace) -> None:
+    """Write the model if it equals the checkpoint; otherwise write no file."""
+    from ..export.onnx import onnx_model, write_onnx
+
+    model = onnx_model(net, sha256(checkpoint), size, options.onnx_dcn, options.half)
+    found = write_onnx(net, path, model, options.half)
+    print("\n".join([written(path, net, size, checkpoint, options), *found]))
+    if options.web:
+        folder = path.with_name(f"{path.stem}_web")
+        write_web(path, folder)
+        print(f"{folder}: the web page, for any web server; here: python -m http.server -d {folder}")
+
+
+def written(path: Path, net, size: Size, checkpoint: Path, options: SimpleNamespace) -> str:
+    return f"{path}: {net.arch} from {checkpoint}, {shape_text(size, options)}, {path.stat().st_size / 1e6:.1f} MB"
+
+
+def check(options: SimpleNamespace) -> None:
+    """Find mistakes before MindSpore is imported. Raises: UsageError, InputError where a package is missing."""
+    for flag in ("image_height", "image_width"):
+        if (options.dynamic or options.web) and flag in options.given:
+            raise UsageError(f"--{flag} {getattr(options, flag)}: has no meaning with --dynamic or --web")
+    if options.file_name.endswith("/"):
+        raise UsageError(f"--file_name {options.file_name}: names a folder; write the file's name behind it")
+    needed = options.image_height * options.image_width * BYTES_A_PIXEL
+    available = psutil.virtual_memory().total
+    if needed > available:
+        raise UsageError(f"--image_height {options.image_height} --image_width {options.image_width}: exporting takes "
+                         f"about {needed / 1e9:.0f} GB of memory, of which this machine has {available / 1e9:.0f}")
+    if options.file_format == "AIR" and options.device_target != "Ascend":
+        raise UsageError(f"--file_format AIR: can be written on Ascend only, not on {options.device_target}; "
+                         "MINDIR serves CPU, GPU and Ascend")
+    if options.lite2 and options.file_format != "MINDIR":
+        raise UsageError(f"--lite2: needs --file_format MINDIR, not {options.file_format}")
+    for flag in ("onnx_dcn", "half", "web"):
+        if flag in options.given and options.file_format != "ONNX":
+            raise UsageError(f"--{flag}: needs --file_format ONNX, not {options.file_format}")
+    missing = [package for package in ("onnx", "onnxruntime") if importlib.util.find_spec(package) is None]
+    if options.file_format == "ONNX" and missing:
+        raise InputError(f"--file_format ONNX: needs packages that are not installed; pip install {' '.join(missing)}")
+    if options.web:
+        find_npm()
+
+
+def shape_text(size: Size, options: SimpleNamespace) -> str:
+    """The shape of the model's input, and the size that was rounded up to it."""
+    if size is None:
+        return "input [1, 3, any, any], sides in multiples of 4"
+    text = f"input [1, 3, {size[0]}, {size[1]}]"
+    if size == (options.image_height, options.image_width):
+        return text
+    return f"{text} (the next multiples of 4; {options.image_width}x{options.image_height} is mirrored up to it)"
+
+
+def compare(net, path: Path, sizes: List[Tuple[int, int]]) -> None:
+    """Load the file again and compare it with the checkpoint's network on seeded images.
+
+    Raises: InputError above the tolerance. The files stay, so that the user can examine them.
+    """
+    from mindspore import Tensor
+
+    from ..export.mindir import MindirNetwork
+    from ..network.aecrnet import VALUE_RANGE
+
+    white = VALUE_RANGE[net.arch]
+    images = [np.random.default_rng(0).random((1, 3) + tuple(size), np.float32) * white for size in sizes]
+    results = [np.clip(net(Tensor(x)).asnumpy(), 0, white) for x in images]
+    model = MindirNetwork(path)
+    for size, x, expected in zip(sizes, images, results):
+        difference = float(np.abs(model(x) - expected).max()) / white
+        print(f"loaded again, at {size[1]}x{size[0]}: largest difference to the checkpoint "
+              f"{difference:.1e} of the range")
+        if not difference <= TOLERANCE:
+            raise InputError(f"{path}: differs from the checkpoint by {difference:.1e} of the range, "
+                             f"more than {TOLERANCE}")
+
+
+def write_for_lite(path: Path, arch: str, size: Size) -> None:
+    """The same model for MindSpore Lite 2.0.0, with its own sidecar."""
+    from ..export.lite import rewrite_for_lite20
+    from ..export.mindir import write_sidecar
+
+    lite = path.with_name(f"{path.stem}_lite20.mindir")
+    rewrite_for_lite20(path, lite)
+    write_sidecar(lite, arch, size)
+    print(f"{lite}: the same for MindSpore Lite 2.0.0")
+
+
+def run() -> None:
+    """export.py, and the installed command aecrnet-export."""
+    errors.run(main)

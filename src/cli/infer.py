@@ -1,0 +1,120 @@
+"""Dehaze photos and videos.
+
+    python infer.py photo.jpg
+    python infer.py holiday/ "more/**/*.jpg" --output clear/ --format same --report
+    python infer.py clip.mp4 -o clear.mp4 --blend 0.8
+
+A folder is searched with all its subfolders, which are created in the output folder too. A photo becomes a PNG file of
+the same name, or a file of its own format (--format same). It keeps its transparency, its colour profile, and whether
+it is grey. The program never overwrites an input.
+"""
+from __future__ import annotations
+
+import contextlib
+import sys
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+from tqdm import tqdm
+
+from .. import errors
+from ..data.images import Photo, check_size, read_photo, write_photo
+from ..dehaze.dehazer import Dehazer, check_options, open_dehazer
+from ..dehaze.pipeline import dehaze_all, sort_by_size
+from ..dehaze.plan import Job, plan
+from ..errors import InputError, UserError
+from ..report.report import Report, software_versions
+from . import config
+
+SECTIONS = ("device", "inference", "infer")
+FRAMES_A_SECOND = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"  # below 1 too
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    options = config.parse(sys.argv[1:] if argv is None else argv, SECTIONS, __doc__.splitlines()[0],
+                           {"inputs": "photos, videos, folders or quoted glob patterns"}, {"output": "-o"})
+    check_options(options)
+    warnings.filterwarnings("ignore", module="PIL")  # damage that matters raises an InputError
+    jobs = plan(options.inputs, options.output, options.format == "same")
+
+    dehazer = open_dehazer(options)  # loads MindSpore, so flags and files are checked first
+    failures = dehaze_photos(dehazer, [job for job in jobs if not job.is_video], options)
+    for job in jobs:
+        if job.is_video and not dehaze_clip(dehazer, job, options):
+            failures += 1
+
+    place = jobs[0].target if len(jobs) == 1 else options.output
+    print(f"{len(jobs) - failures} of {len(jobs)} dehazed: {place}")
+    if failures:
+        print(f"error: {failures} of {len(jobs)} could not be dehazed, named above", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def dehaze_photos(dehazer: Dehazer, jobs: List[Job], options: SimpleNamespace) -> int:
+    """Restore and write the photos, then write the report. Returns: the number of photos that failed."""
+    report = Report("Dehazed by AECR-Net", facts(dehazer, options), len(jobs)) if options.report and jobs else None
+
+    def load(job: Job) -> Tuple[np.ndarray, Photo]:
+        photo = read_photo(job.source, options.max_pixels or None)
+        check_size(photo.rgb, str(job.source))
+        return photo.rgb, photo
+
+    def finish(job: Job, hazy: np.ndarray, photo: Photo, restored: np.ndarray, seconds: float) -> None:
+        write_photo(job.target, photo._replace(rgb=restored))
+        if report:
+            report.add(str(job.source), hazy, restored)
+
+    in_order = sort_by_size(jobs, lambda job: job.source, dehazer, options.batch_size)
+    failures = 0
+    results = dehaze_all(dehazer, in_order, load, finish, options.batch_size)
+    try:
+        with contextlib.closing(results), tqdm(total=len(jobs), unit="image", dynamic_ncols=True,
+                                               disable=not jobs) as bar:
+            for _, outcome in results:
+                bar.update()
+                if isinstance(outcome, UserError):
+                    failures += 1
+                    bar.write(f"error: {errors.one_line(outcome)}", file=sys.stderr)
+    finally:  # also after an interruption
+        if report:
+            single = jobs[0].target == Path(options.output)
+            report.write((jobs[0].target.parent if single else Path(options.output)) / "report.html")
+    return failures
+
+
+def dehaze_clip(dehazer: Dehazer, job: Job, options: SimpleNamespace) -> bool:
+    """Restore a video frame by frame. Returns: whether that worked."""
+    from ..video.dehaze import dehaze_video
+
+    def restore(frame: np.ndarray) -> np.ndarray:
+        check_size(frame, str(job.source))
+        return dehazer.dehaze(frame)
+
+    with tqdm(unit="frame", desc=job.source.name, dynamic_ncols=True, bar_format=FRAMES_A_SECOND) as bar:
+        def show(done: int, frames: int) -> None:
+            bar.total = frames
+            bar.update()
+
+        try:
+            stats = dehaze_video(job.source, job.target, restore, options.blend, show)
+        except InputError as error:
+            bar.write(f"error: {errors.one_line(error)}", file=sys.stderr)
+            return False
+    for line in (stats.summary(), *stats.notes):
+        print(f"{job.target}: {line}")
+    return True
+
+
+def facts(dehazer: Dehazer, options: SimpleNamespace) -> Dict[str, Any]:
+    """Facts for the report: how the images were made."""
+    network = dehazer.network
+    return {"checkpoint": network.path, **network.description, "tile": options.tile, "overlap": options.overlap,
+            "self_ensemble": options.self_ensemble, "raw_weights": options.raw_weights, **software_versions()}
+
+
+def run() -> None:
+    """infer.py, and the installed command aecrnet-infer."""
+    errors.run(main)

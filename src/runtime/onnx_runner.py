@@ -1,0 +1,181 @@
+"""The network as an ONNX model on onnxruntime or OpenVINO, as a function of numpy arrays.
+
+A file of export.py needs neither MindSpore nor the package `onnx`. The graph of a checkpoint needs both.
+"""
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..errors import InputError, UsageError, one_line
+from ..files import PathLike, sha256
+from .padding import mirror_up, model_size
+
+MINDSPORE = "mindspore"  # value of --runtime
+FORMAT = "1"  # format of the metadata
+FACTS = ("arch", "dcn_sampling", "checkpoint_sha256", "onnx_dcn", "dtype")
+# devices of onnxruntime, best first; a wheel has some of them
+PROVIDERS = {"CUDAExecutionProvider": "CUDA", "CoreMLExecutionProvider": "CoreML", "DmlExecutionProvider": "DirectML",
+             "CPUExecutionProvider": "CPU"}
+
+
+class _Opened(NamedTuple):
+    """A model in its runtime."""
+
+    run: Callable[[np.ndarray], np.ndarray]
+    metadata: Dict[str, str]
+    shape: Sequence[Any]  # shape of the input; a side that is no int is open
+    device: str
+
+
+def check_runtime(path: Path, runtime: str, precision: str, device_target: str = "CPU", raw_weights: bool = False,
+                  dcn_backend: str = "auto") -> None:
+    """Find flags that do not fit together, before a runtime is imported.
+
+    Args: `path` of a checkpoint or an ONNX file, flags as in configs/gitee.yaml.
+    Raises: UsageError naming a flag, InputError naming a package that is not installed.
+    """
+    is_model = path.suffix.lower() == ".onnx"
+    if precision != "float32" and runtime != "openvino":
+        raise UsageError(f"--precision {precision}: needs --runtime openvino, not {runtime}")
+    if runtime == MINDSPORE:
+        if is_model:
+            raise UsageError(f"--ckpt_path {path}: MindSpore reads no ONNX; add --runtime onnxruntime or openvino")
+        return
+    for flag, value, default in (("device_target", device_target, "CPU"), ("dcn_backend", dcn_backend, "auto")):
+        if value != default:
+            raise UsageError(f"--{flag} {value}: is for MindSpore; leave it out with --runtime {runtime}")
+    if is_model and raw_weights:
+        raise UsageError("--raw_weights: an exported model holds one set of weights; leave it out")
+    needed = [runtime] if is_model else [runtime, "onnx"]
+    missing = [package for package in needed if importlib.util.find_spec(package) is None]
+    if missing:
+        raise InputError(f"--runtime {runtime}: needs what is not installed; pip install {' '.join(missing)}")
+
+
+def open_runner(path: Path, runtime: str, precision: str, raw_weights: bool = False) -> OnnxRunner:
+    """The model of an ONNX file or of a checkpoint, which needs MindSpore. Raises: the errors of OnnxRunner."""
+    if path.suffix.lower() == ".onnx":
+        return OnnxRunner(path, runtime, precision)
+    from ..export.onnx import onnx_model
+    from ..network.checkpoint import load_network
+
+    net, _ = load_network(path, raw_weights)
+    return OnnxRunner(path, runtime, precision, onnx_model(net, sha256(path)))
+
+
+class OnnxRunner:
+    """A model on a runtime, as the network of a `src.dehaze.dehazer.Dehazer`.
+
+    Args:
+        path: the file, or a name for `model`.
+        runtime: "onnxruntime" or "openvino".
+        precision: type of the computations, "float32" or (OpenVINO only) "bfloat16".
+        model: content of the file; None: read the file.
+
+    Attributes: path, description, value_range, size as in src.export.mindir.MindirNetwork.
+    Raises: InputError if the runtime is not installed or does not start, or if the file is no model of export.py.
+    """
+
+    value_range = 1.0
+
+    def __init__(self, path: PathLike, runtime: str = "onnxruntime", precision: str = "float32",
+                 model: Optional[bytes] = None):
+        self.path = Path(path)
+        if model is None:
+            if not self.path.is_file():
+                raise InputError(f"{self.path}: no such model")
+            model = self.path.read_bytes()
+        library = _imported(runtime)
+        opened = _on_openvino(library, self.path, model, precision) if runtime == "openvino" else \
+            _on_onnxruntime(library, self.path, model)
+        if opened.metadata.get("format") != FORMAT or not set(FACTS) <= set(opened.metadata):
+            raise InputError(f"{self.path}: not a model that this export.py wrote (its metadata lack format {FORMAT}); "
+                             "write it with export.py --file_format ONNX")
+        self._run = opened.run
+        self.description = {**{key: opened.metadata[key] for key in FACTS},
+                            "runtime": f"{runtime} {_version(library)} on {opened.device}"}
+        sides = tuple(opened.shape[2:])
+        self.size: Optional[Tuple[int, int]] = sides if all(isinstance(side, int) for side in sides) else None
+
+    def expect(self, shape, calls: int) -> None:
+        """Does nothing: the model needs no preparation."""
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Hazy images, float32[n, 3, h, w] in 0..1 -> restored images of the same shape, clipped.
+
+        Raises: InputError if an image is larger than a model of fixed size, or if the runtime fails.
+        """
+        return np.concatenate([self._one(image[None]) for image in x])
+
+    def _one(self, x):
+        h, w = x.shape[2:]
+        size = model_size((h, w), self.size, self.path)
+        try:
+            out = self._run(mirror_up(x, size))
+        except Exception as error:  # exceptions of the runtimes, which have no other common base
+            raise InputError(f"{self.path}: {self.description['runtime']} fails at {size[1]}x{size[0]} "
+                             f"({one_line(error)[:200]}); a smaller --tile needs less memory") from None
+        return out[:, :, :h, :w]
+
+
+def _imported(runtime):
+    try:
+        return importlib.import_module(runtime)
+    except (ImportError, OSError) as error:
+        raise InputError(f"--runtime {runtime}: cannot start ({one_line(error)[:200]}); install it anew") from None
+
+
+def _on_onnxruntime(onnxruntime, path, model) -> _Opened:
+    providers = [provider for provider in PROVIDERS if provider in onnxruntime.get_available_providers()]
+    settings = onnxruntime.SessionOptions()
+    settings.enable_mem_pattern = False  # it holds the memory twice: 1.1 GB in place of 0.6 at 480x640
+    settings.log_severity_level = 3  # errors only, which are exceptions too
+    try:
+        session = onnxruntime.InferenceSession(model, settings, providers=providers)
+        taken = session.get_inputs()[0]
+    except Exception as error:
+        raise _refused(path, model, f"onnxruntime {_version(onnxruntime)}", error) from None
+    return _Opened(lambda x: session.run(None, {taken.name: x})[0], session.get_modelmeta().custom_metadata_map,
+                   taken.shape, PROVIDERS[session.get_providers()[0]])
+
+
+@functools.cache
+def _core(openvino):
+    """One for the process: after several were made and freed, OpenVINO 2026.4 crashes at the next signal."""
+    return openvino.Core()
+
+
+def _on_openvino(openvino, path, model, precision) -> _Opened:
+    name = {"float32": "f32", "bfloat16": "bf16"}[precision]
+    core = _core(openvino)
+    try:
+        network = core.read_model(model)
+        # always set, because OpenVINO's default is bfloat16 if the processor has it
+        compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": name, "PERFORMANCE_HINT": "LATENCY"})
+        metadata = network.get_rt_info(["framework"]).value if network.has_rt_info(["framework"]) else {}
+        shape = [side.get_length() if side.is_static else None for side in network.input(0).get_partial_shape()]
+    except Exception as error:
+        raise _refused(path, model, f"OpenVINO {_version(openvino)}", error) from None
+    if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != name:
+        raise InputError(f"--precision {precision}: this processor cannot compute in it; leave it at float32")
+    request = compiled.create_infer_request()
+    return _Opened(lambda x: request.infer({0: x})[0], metadata, shape, f"CPU in {precision}")
+
+
+def _version(library):
+    return library.__version__.split("-")[0]  # OpenVINO's version ends with its build
+
+
+def _refused(path, model, runtime, error):
+    text = one_line(error)
+    if "DeformConv" in text:
+        return InputError(f"{path}: {runtime} has no DeformConv; export with --onnx_dcn gather")
+    if "NOT_IMPLEMENTED" in text and b"float16" in model:  # from our metadata
+        return InputError(f"{path}: {runtime} has no float16 on this processor; export without --half")
+    return InputError(f"{path}: {runtime} cannot read it, damaged or no ONNX model ({text[:120]})")
