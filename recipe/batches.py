@@ -1,7 +1,8 @@
 """NYU photos with depth, and endless random batches of them. Each crop gets new random haze."""
 from __future__ import annotations
 
-from typing import Iterator, List, NamedTuple, Sequence, Tuple
+from pathlib import Path
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from recipe.haze_variety import varied_haze
+from recipe.haze_variety import BY_CHANNEL, varied_haze
+from recipe.real_pairs import RealPair, real_crop
 from src.data.haze import RESIDE_BORDER, SOTS_AIRLIGHT, SOTS_BETAS, add_haze, synthetic_depth, transmission
 from src.data.images import list_images, read_image
 from src.data.sources import find_scenes, read_depth
@@ -17,6 +19,7 @@ from src.errors import InputError, UsageError
 
 TRAIN, VALIDATION = (0, 1348), (1349, 1398)  # photo numbers; 1399..1448 are the scenes of SOTS, which are never read
 ITS_BETA_RANGE, ITS_AIRLIGHT_RANGE, BRIGHT_RANGE = (0.6, 1.8), (0.7, 1.0), (0.95, 1.0)
+HAZY = 0.25  # of white; by eye, of 40 outdoor photos of RESIDE, 11 of the 17 above it are hazy, and 2 of the 23 below
 AHEAD = 6  # batches that a process prepares ahead
 
 
@@ -26,6 +29,25 @@ class Photo(NamedTuple):
     name: str
     clear: np.ndarray
     depth: np.ndarray
+
+
+class Shares(NamedTuple):
+    """Which haze the crops have.
+
+    Args:
+        real: share of crops of real pairs.
+        variety: share of crops with the haze of `haze_variety.py`. All others have RESIDE's.
+        outdoors: of the varied haze, the share of outdoor photos.
+        bright: of RESIDE's haze, the share with an airlight of 0.95 to 1, as in its test set. The others have 0.7 to 1,
+            as in ITS.
+        by_channel: of the varied haze, the share whose channels differ.
+    """
+
+    real: float = 0.0
+    variety: float = 0.0
+    outdoors: float = 0.25
+    bright: float = 0.5
+    by_channel: float = BY_CHANNEL
 
 
 class Crops(NamedTuple):
@@ -56,16 +78,17 @@ def parse_plan(text: str) -> List[Crops]:
     return plan
 
 
-def load_scenes(folder: str, numbers: Tuple[int, int]) -> List[Photo]:
-    """The NYU photos numbered from `numbers[0]` to `numbers[1]`, without the border that RESIDE cuts off.
+def load_scenes(folder: str, numbers: Optional[Tuple[int, int]]) -> List[Photo]:
+    """Photos with depth: those of NYU numbered from `numbers[0]` to `numbers[1]`, without the border that RESIDE cuts
+    off, or (None) all of another set, whole.
 
     Raises: InputError naming a file that is missing, damaged, or has a depth map of another shape.
     """
-    inside = (slice(RESIDE_BORDER, -RESIDE_BORDER),) * 2
+    inside = (slice(RESIDE_BORDER, -RESIDE_BORDER) if numbers else slice(None),) * 2
     photos = []
-    for image, depth_map in find_scenes(folder, *numbers):
+    for image, depth_map in find_scenes(folder, *(numbers or ())):
         clear, depth = read_image(image), read_depth(depth_map).astype(np.float32)
-        if clear.shape[0] * depth.shape[1] != clear.shape[1] * depth.shape[0]:
+        if abs(clear.shape[0] * depth.shape[1] - clear.shape[1] * depth.shape[0]) > 2 * max(clear.shape):
             raise InputError(f"{depth_map}: depth map of {depth.shape[1]}x{depth.shape[0]} px for a photo of "
                              f"{clear.shape[1]}x{clear.shape[0]} px")
         if depth.shape != clear.shape[:2]:  # the depth map was shrunk for a transfer
@@ -76,15 +99,33 @@ def load_scenes(folder: str, numbers: Tuple[int, int]) -> List[Photo]:
 
 
 def load_outdoors(folder: str, longest: int = 1400) -> List[Photo]:
-    """Photos without depth maps, shrunk to at most `longest` pixels a side. Each gets a smooth invented depth."""
-    photos = []
-    for number, path in enumerate(list_images(folder)):
-        clear = read_image(path)
-        factor = min(1.0, longest / max(clear.shape))
-        clear = cv2.resize(clear, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        depth = synthetic_depth(*clear.shape[:2], np.random.default_rng(number))
-        photos.append(Photo(path.name, clear, depth.astype(np.float16)))
+    """Outdoor photos: `folder`/images with `folder`/depths, or photos in `folder` with a smooth invented depth.
+
+    Photos are shrunk to at most `longest` pixels a side. Of photos with depth, those with haze of their own are left
+    out, see `is_hazy`. Raises: InputError as `load_scenes`, and if no photo is left.
+    """
+    if not (Path(folder) / "images").is_dir():
+        return [_invented_depth(path, number, longest) for number, path in enumerate(list_images(folder))]
+    photos = [photo for photo in load_scenes(folder, None) if not is_hazy(photo)]
+    if not photos:
+        raise InputError(f"--outdoors {folder}: every photo there is hazy itself")
     return photos
+
+
+def is_hazy(photo: Photo) -> bool:
+    """Whether a photo is hazy itself: its dark channel (He et al., CVPR 2009: the darkest value of all channels within
+    15x15 px) is above `HAZY` in the median over the middle distance. Nearer haze does not show, farther is the sky."""
+    dark = cv2.erode(photo.clear.min(axis=2), np.ones((15, 15), np.uint8))
+    near, far = np.quantile(photo.depth, (0.4, 0.7))
+    return float(np.median(dark[(photo.depth >= near) & (photo.depth <= far)])) > HAZY * 255
+
+
+def _invented_depth(path: Path, number: int, longest: int) -> Photo:
+    clear = read_image(path)
+    factor = min(1.0, longest / max(clear.shape))
+    clear = cv2.resize(clear, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    depth = synthetic_depth(*clear.shape[:2], np.random.default_rng(number))
+    return Photo(path.name, clear, depth.astype(np.float16))
 
 
 def validation_pair(photo: Photo, level: int) -> Tuple[np.ndarray, np.ndarray]:
@@ -102,15 +143,15 @@ class Batches(IterableDataset):
     """Endless batches of a plan, for the processes of a `loader`.
 
     Args:
-        bright: share of crops with an airlight of 0.95 to 1, as in the test set. The others have 0.7 to 1, as in ITS.
-        variety: share of crops with the haze of `haze_variety.py`.
-        outdoors: photos for a quarter of the crops with varied haze.
+        photos: photos with depth, for RESIDE's haze and the varied haze.
+        outdoors: photos for a part of the crops with varied haze; may be empty.
+        pairs: real pairs; may be empty if `shares.real` is 0.
     """
 
-    def __init__(self, photos: Sequence[Photo], plan: Sequence[Crops], bright: float, variety: float,
-                 outdoors: Sequence[Photo], seed: int):
-        self.photos, self.plan, self.bright = photos, plan, bright
-        self.variety, self.outdoors, self.seed = variety, outdoors, seed
+    def __init__(self, photos: Sequence[Photo], plan: Sequence[Crops], shares: Shares, seed: int,
+                 outdoors: Sequence[Photo] = (), pairs: Sequence[RealPair] = ()):
+        self.photos, self.plan, self.shares, self.seed = photos, plan, shares, seed
+        self.outdoors, self.pairs = outdoors, pairs
 
     def loader(self, processes: int, pin_memory: bool) -> DataLoader:
         """These batches, made by `processes` processes, each with its own random numbers.
@@ -130,24 +171,31 @@ class Batches(IterableDataset):
             yield Batch(stack(hazy), stack(clear), list(names))
 
     def _crop(self, rng: np.random.Generator, crops: Crops) -> Tuple[np.ndarray, np.ndarray, str]:
-        is_varied = rng.random() < self.variety
-        outdoors = is_varied and self.outdoors and rng.random() < 0.25
-        photos = self.outdoors if outdoors else self.photos
-        photo = photos[rng.integers(len(photos))]
-        side = min(round(crops.side / crops.scale), *photo.depth.shape)
-        top, left = (rng.integers(size - side + 1) for size in photo.depth.shape)
-        window = slice(top, top + side), slice(left, left + side)
-        clear, depth = photo.clear[window], photo.depth[window].astype(np.float32)
-        if side != crops.side:
-            clear, depth = (cv2.resize(image, (crops.side,) * 2, interpolation=cv2.INTER_AREA)
-                            for image in (clear, depth))
-        if rng.random() < 0.5:
-            clear, depth = clear[:, ::-1], depth[:, ::-1]
-        hazy, clear = varied_haze(clear, depth, rng) if is_varied else self._reside_haze(clear, depth, rng)
-        return hazy, clear, photo.name
+        kind = rng.random()
+        if kind < self.shares.real:
+            return real_crop(self.pairs, crops.side, rng)
+        if kind < self.shares.real + self.shares.variety:
+            outdoors = self.outdoors and rng.random() < self.shares.outdoors
+            clear, depth, name = _photo_crop(self.outdoors if outdoors else self.photos, crops, rng)
+            return *varied_haze(clear, depth, rng, self.shares.by_channel), name
+        clear, depth, name = _photo_crop(self.photos, crops, rng)
+        return self._reside_haze(clear, depth, rng), clear, name
 
-    def _reside_haze(self, clear: np.ndarray, depth: np.ndarray, rng: np.random.Generator
-                     ) -> Tuple[np.ndarray, np.ndarray]:
-        airlight = rng.uniform(*(BRIGHT_RANGE if rng.random() < self.bright else ITS_AIRLIGHT_RANGE))
-        through = transmission(depth, rng.uniform(*ITS_BETA_RANGE), max_depth=1.0)
-        return add_haze(np.ascontiguousarray(clear), through, airlight), np.ascontiguousarray(clear)
+    def _reside_haze(self, clear: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        airlight = rng.uniform(*(BRIGHT_RANGE if rng.random() < self.shares.bright else ITS_AIRLIGHT_RANGE))
+        return add_haze(clear, transmission(depth, rng.uniform(*ITS_BETA_RANGE), max_depth=1.0), airlight)
+
+
+def _photo_crop(photos: Sequence[Photo], crops: Crops, rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray, str]:
+    """A random crop of a random photo, mirrored or not: clear, depth and the photo's name."""
+    photo = photos[rng.integers(len(photos))]
+    side = min(round(crops.side / crops.scale), *photo.depth.shape)
+    top, left = (rng.integers(size - side + 1) for size in photo.depth.shape)
+    window = slice(top, top + side), slice(left, left + side)
+    clear, depth = photo.clear[window], photo.depth[window].astype(np.float32)
+    if side != crops.side:
+        way = cv2.INTER_AREA if side > crops.side else cv2.INTER_LINEAR
+        clear, depth = (cv2.resize(image, (crops.side,) * 2, interpolation=way) for image in (clear, depth))
+    if rng.random() < 0.5:
+        clear, depth = clear[:, ::-1], depth[:, ::-1]
+    return np.ascontiguousarray(clear), np.ascontiguousarray(depth), photo.name

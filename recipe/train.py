@@ -2,6 +2,7 @@
 
     python -m recipe.train --data NYU --out RUN --hours 2.5 --init start.pth
     python -m recipe.train --data NYU --out RUN --hours 2.5 --resume
+    python -m recipe.train --data NYU --out RUN --hours 5 --init start.pth --pairs nh_haze:Pairs:01-45 --real 0.6
 
 The run writes ema.pth (weights for `scripts/convert_weights.py aecrnet`), state.pt (all that --resume needs) and
 log.csv to --out. SIGTERM and Ctrl-C save and stop. On CPU, hours are processor time over threads, so a pause or
@@ -30,6 +31,7 @@ from recipe.batches import (
     Batch,
     Batches,
     Photo,
+    Shares,
     load_outdoors,
     load_scenes,
     parse_plan,
@@ -39,6 +41,7 @@ from recipe.batches import (
 from recipe.health import firing, revive, silent_share, trunk_state
 from recipe.network import Dehaze, compiled_network
 from recipe.optimizer import Optimizer
+from recipe.real_pairs import RealPair, load_real_pairs
 from src import errors
 from src.cli.config import Parser
 from src.convert.torch_weights import check, read_state
@@ -46,7 +49,7 @@ from src.distributed.signals import StopSignals
 from src.errors import InputError, UsageError, one_line
 from src.files import atomic_write, make_output_folder
 
-COLUMNS = ("step", "minutes", "crops", "l1", "psnr", "silent", "lr", "gain", "offset", "norm")
+COLUMNS = ("step", "minutes", "crops", "l1", "psnr", "real", "silent", "lr", "gain", "offset", "norm")
 CROP = 240 * 240  # pixels of a counted crop, which is the paper's
 
 
@@ -69,9 +72,20 @@ def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
     add("--fft", type=float, default=0.0, help="weight of L1 of the Fourier transforms (default: 0)")
     add("--plan", default="0.35:1.0:192:3,0.35:0.5:192:3,0.3:0.3:128:6",
         help="batches, as share:scale of the photo:side in pixels:crops,... (default: %(default)s)")
-    add("--bright", type=float, default=0.5, help="share of crops with airlight 0.95 to 1 (default: 0.5)")
-    add("--variety", type=float, default=0.0, help="share of crops with other haze than RESIDE's (default: 0)")
-    add("--outdoors", default="", help="folder of outdoor photos, for a quarter of the crops of --variety")
+    share = Shares()
+    add("--real", type=float, default=share.real, help="share of crops of --pairs (default: %(default)s)")
+    add("--pairs", action="append", default=[], help="real pairs, FOLDER:LAYOUT or FOLDER:LAYOUT:NUMBERS, as "
+        "nh_haze:Pairs:01-45,47; may be given several times")
+    add("--validation_pairs", action="append", default=[], help="real pairs that are scored with each validation")
+    add("--variety", type=float, default=share.variety,
+        help="share of crops with the haze of haze_variety.py (default: %(default)s); all others have RESIDE's")
+    add("--by_channel", type=float, default=share.by_channel,
+        help="share of the varied haze whose channels differ (default: %(default)s)")
+    add("--outdoors", default="", help="outdoor photos for --variety: a folder of photos, or of images/ and depths/")
+    add("--outdoor_share", type=float, default=share.outdoors,
+        help="share of --outdoors in the varied haze (default: %(default)s)")
+    add("--bright", type=float, default=share.bright,
+        help="share of airlight 0.95 to 1 in RESIDE's haze (default: %(default)s)")
     add("--validate_minutes", type=float, default=20, help="between validations (default: 20)")
     add("--validation_images", type=int, default=25, help="of 50 whole photos (default: 25)")
     add("--device", choices=("cpu", "cuda"), default="cpu")
@@ -84,9 +98,13 @@ def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
     for name in ("hours", "lr", "clip"):
         if not 0 < getattr(options, name) < math.inf:
             raise UsageError(f"--{name} {getattr(options, name)}: must be above 0")
-    for name in ("cooldown", "bright", "variety", "ema"):
+    for name in ("cooldown", "bright", "variety", "real", "by_channel", "outdoor_share", "ema"):
         if not 0 <= getattr(options, name) <= 1:
             raise UsageError(f"--{name} {getattr(options, name)}: must be from 0 to 1")
+    if options.real + options.variety > 1:
+        raise UsageError(f"--real {options.real} and --variety {options.variety}: must sum to at most 1")
+    if (options.real > 0) != bool(options.pairs):
+        raise UsageError(f"--real {options.real} with {len(options.pairs)} --pairs: one needs the other")
     for name in ("threads", "loaders"):
         if getattr(options, name) < 1:
             raise UsageError(f"--{name} {getattr(options, name)}: must be at least 1")
@@ -96,6 +114,10 @@ def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
         raise UsageError("--device cuda: PyTorch finds no such device here")
     options.plan = parse_plan(options.plan)
     return options
+
+
+def shares_of(options: SimpleNamespace) -> Shares:
+    return Shares(options.real, options.variety, options.outdoor_share, options.bright, options.by_channel)
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -111,9 +133,11 @@ def main(argv: Optional[List[str]] = None) -> int:
         if options.revive and not options.resume:
             training.revive(photos[::len(photos) // 12 or 1][:12])
         outdoors = load_outdoors(options.outdoors) if options.outdoors else []
+        pairs = [pair for folder in options.pairs for pair in load_real_pairs(folder)]
         validation = load_scenes(options.data, VALIDATION)[::50 // options.validation_images]
-        batches = iter(Batches(photos, options.plan, options.bright, options.variety, outdoors,
-                               options.seed + training.step).loader(options.loaders, options.device == "cuda"))
+        real = [pair for folder in options.validation_pairs for pair in load_real_pairs(folder)]
+        batches = iter(Batches(photos, options.plan, shares_of(options), options.seed + training.step, outdoors, pairs)
+                       .loader(options.loaders, options.device == "cuda"))
         kept = validated = time.monotonic()
         while not (training.is_over() or stop.requested):
             training.learn_from(batches)
@@ -121,13 +145,13 @@ def main(argv: Optional[List[str]] = None) -> int:
                 training.keep()
                 kept = time.monotonic()
             if time.monotonic() - validated > options.validate_minutes * 60:
-                training.log(*validate(training.ema, validation))
+                training.log(*validate(training.ema, validation, real))
                 validated = time.monotonic()
             elif training.step % 50 == 0:
                 training.log()
         training.keep()
         if not stop.requested:
-            training.log(*validate(training.ema, validation))
+            training.log(*validate(training.ema, validation, real))
     return 0
 
 
@@ -225,13 +249,13 @@ class Training:
             except (OSError, RuntimeError) as error:
                 raise InputError(f"{self.out / name}: cannot be written ({one_line(error)})") from None
 
-    def log(self, psnr: float = math.nan, silent: float = math.nan) -> None:
+    def log(self, psnr: float = math.nan, real: float = math.nan, silent: float = math.nan) -> None:
         """Write a row to log.csv and to the terminal."""
         if not self.step:
             return
         trunk = trunk_state(self.net, self.last)
         row = (self.step, f"{self.seconds / 60:.1f}", f"{self.crops:.0f}", f"{self.l1:.5f}",
-               "" if math.isnan(psnr) else f"{psnr:.3f}", "" if math.isnan(silent) else f"{silent:.3f}",
+               *("" if math.isnan(value) else f"{value:.3f}" for value in (psnr, real, silent)),
                f"{self.rate:.2e}", f"{trunk['gain']:.3g}", f"{trunk['offset']:.3g}", f"{self.norm:.3g}")
         is_new = not (self.out / "log.csv").exists()
         with open(self.out / "log.csv", "a", newline="") as file:
@@ -281,16 +305,26 @@ def loss_of(out: Tensor, clear: Tensor, pooled: float, fft: float) -> tuple[Tens
 
 
 @torch.no_grad()
-def validate(net: Dehaze, photos: List[Photo]) -> tuple[float, float]:
-    """Mean PSNR in dB of whole photos, which get the haze levels of SOTS in turn, and the share of silent channels."""
-    scores = []
-    device = next(net.parameters()).device
+def validate(net: Dehaze, photos: List[Photo], pairs: List[RealPair]) -> tuple[float, float, float]:
+    """Mean PSNR in dB of whole photos, which get the haze levels of SOTS in turn, and of real pairs (NaN without any);
+    then the share of silent channels. Prints the mean of each folder of real pairs."""
     with firing(net) as shares:
-        for index, photo in enumerate(photos):
-            hazy, clear = (as_floats(stack([image]), device) for image in validation_pair(photo, index % 10))
-            restored = torch.round(net(hazy).clamp(0, 1) * 255) / 255
-            scores.append(-10 * math.log10(F.mse_loss(restored, clear).item()))
-    return float(np.mean(scores)), silent_share(shares)
+        scores = [score(net, *validation_pair(photo, index % 10)) for index, photo in enumerate(photos)]
+    real = {pair.name: score(net, pair.hazy, pair.clear) for pair in pairs}
+    folders = sorted({name.split("/")[0] for name in real})
+    means = {folder: np.mean([value for name, value in real.items() if name.startswith(f"{folder}/")])
+             for folder in folders}
+    print("SOTS", f"{np.mean(scores):.2f}", *(f"{folder} {mean:.2f}" for folder, mean in means.items()), flush=True)
+    return float(np.mean(scores)), float(np.mean([*real.values()])) if real else math.nan, silent_share(shares)
+
+
+def score(net: Dehaze, hazy: np.ndarray, clear: np.ndarray) -> float:
+    """RGB PSNR in dB of a restored whole photo, rounded to 8 bits; both photos uint8[h, w, 3]."""
+    height, width = (side - side % 4 for side in clear.shape[:2])
+    device = next(net.parameters()).device
+    inputs, truth = (as_floats(stack([image[:height, :width]]), device) for image in (hazy, clear))
+    restored = torch.round(net(inputs).clamp(0, 1) * 255) / 255
+    return -10 * math.log10(F.mse_loss(restored, truth).item())
 
 
 if __name__ == "__main__":
