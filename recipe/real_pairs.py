@@ -8,7 +8,7 @@ from typing import List, NamedTuple, Sequence, Set, Tuple
 import cv2
 import numpy as np
 
-from src.data.pairs import find_pairs, load_pair
+from src.data.pairs import PAIR_LAYOUTS, find_pairs, load_pair
 from src.errors import InputError, UsageError
 
 SCALE = (0.5, 1.0)  # of a photo: smaller ones show a crop more of the scene
@@ -45,8 +45,9 @@ def load_real_pairs(folder: str) -> List[RealPair]:
 def parse_pairs(folder: str) -> Tuple[str, str, Set[int]]:
     """The folder, the layout and the numbers of `FOLDER:LAYOUT[:NUMBERS]`. Raises: UsageError for another form."""
     found = re.fullmatch(r"(.+?):([A-Za-z]+)(?::([\d,-]+))?", folder)
-    if not found:
-        raise UsageError(f"--pairs {folder}: must be FOLDER:LAYOUT or FOLDER:LAYOUT:NUMBERS, as nh_haze:Pairs:01-45,47")
+    if not found or found[2] not in PAIR_LAYOUTS:
+        raise UsageError(f"--pairs {folder}: must be FOLDER:LAYOUT or FOLDER:LAYOUT:NUMBERS, as nh_haze:Pairs:01-45; "
+                         f"the layouts are {', '.join(PAIR_LAYOUTS)}")
     numbers: Set[int] = set()
     for part in filter(None, (found[3] or "").split(",")):
         first, _, last = part.partition("-")

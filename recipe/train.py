@@ -41,7 +41,7 @@ from recipe.batches import (
 from recipe.health import firing, revive, silent_share, trunk_state
 from recipe.network import Dehaze, compiled_network
 from recipe.optimizer import Optimizer
-from recipe.real_pairs import RealPair, load_real_pairs
+from recipe.real_pairs import RealPair, load_real_pairs, parse_pairs
 from src import errors
 from src.cli.config import Parser
 from src.convert.torch_weights import check, read_state
@@ -105,6 +105,8 @@ def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
         raise UsageError(f"--real {options.real} and --variety {options.variety}: must sum to at most 1")
     if (options.real > 0) != bool(options.pairs):
         raise UsageError(f"--real {options.real} with {len(options.pairs)} --pairs: one needs the other")
+    for folder in options.pairs + options.validation_pairs:
+        parse_pairs(folder)
     for name in ("threads", "loaders"):
         if getattr(options, name) < 1:
             raise UsageError(f"--{name} {getattr(options, name)}: must be at least 1")

@@ -1,5 +1,6 @@
 """The PyTorch trainer in recipe trains the network that MindSpore runs."""
 import contextlib
+import csv
 import functools
 import os
 import re
@@ -24,7 +25,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -r recip
 if sys.version_info < (3, 10):
     pytest.skip("the recipe needs Python 3.10", allow_module_level=True)
 
-from recipe import batches, curve, haze_variety, health, optimizer, train  # noqa: E402
+from recipe import batches, curve, haze_variety, health, optimizer, real_pairs, train  # noqa: E402
 from recipe.network import Conv3x3, DeformPatches, Dehaze, compiled  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -278,7 +279,7 @@ def test_varied_haze_is_haze():
     rng = np.random.default_rng(0)
     clear = np.round(image(1, (1, 3, 64, 64), 255)[0].transpose(1, 2, 0)).astype(np.uint8)
     depth = image(2, (1, 1, 64, 64))[0, 0]
-    pairs = [haze_variety.varied_haze(clear, depth, rng) for _ in range(50)]
+    pairs = [haze_variety.varied_haze(clear, depth, rng) for _ in range(200)]
     contrast = [hazy.std() / scene.std() for hazy, scene in pairs]
     assert min(contrast) < 0.45 and 0.95 < max(contrast) < 1.1  # from dense to almost none
     tint = [np.ptp(hazy.reshape(-1, 3).mean(0)) for hazy, _ in pairs]
@@ -286,15 +287,140 @@ def test_varied_haze_is_haze():
     assert all(side.dtype == np.uint8 and side.shape == clear.shape for pair in pairs for side in pair)
 
 
-def test_half_of_the_varied_haze_is_mixed_in_linear_light(monkeypatch):
-    """Thin white haze lifts the black of a photo. In linear light it lifts it far more: 0.2 of light is 0.48 coded."""
-    for name, value in dict(BETA=(0.223, 0.2231), NEAR=(1.0, 1.0), AIRLIGHT=(1.0, 1.0), NOISE=0.0,
-                            UNEVEN_BETA=0.0, UNEVEN_LIGHT=0.0, JPEG_QUALITY=(99, 100)).items():
+def only(monkeypatch, **changes):
+    """Haze without random effects but those in `changes`: white, even, of transmission 0.8 everywhere."""
+    for name, value in dict(BETA=(0.223, 0.2231), NEAR=(1.0, 1.0), SMOKE=0.0, AIRLIGHT=(1.0, 1.0), NOISE=0.0, CLOUD=0.0,
+                            GLOW=0.0, UNEVEN_BETA=0.0, UNEVEN_LIGHT=0.0, JPEG_QUALITY=(99, 100), **changes).items():
         monkeypatch.setattr(haze_variety, name, value)
-    rng, black, far = np.random.default_rng(3), np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.float32)
-    levels = [haze_variety.varied_haze(black, far, rng)[0].mean() / 255 for _ in range(60)]
+
+
+BLACK, FAR = np.zeros((8, 8, 3), np.uint8), np.ones((8, 8), np.float32)
+
+
+def test_three_quarters_of_the_varied_haze_are_mixed_in_linear_light(monkeypatch):
+    """Thin white haze lifts the black of a photo. In linear light it lifts it far more: 0.2 of light is 0.48 coded."""
+    only(monkeypatch)
+    rng = np.random.default_rng(3)
+    levels = [haze_variety.varied_haze(BLACK, FAR, rng, by_channel=0.0)[0].mean() / 255 for _ in range(200)]
     coded, linear = (np.isclose(levels, level, atol=0.01) for level in (0.2, 0.2 ** (1 / 2.2)))
-    assert (coded | linear).all() and 15 <= linear.sum() <= 45
+    assert (coded | linear).all() and linear.mean() == pytest.approx(0.75, abs=0.09)  # three deviations
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6])
+def test_blue_light_is_scattered_more_than_red_in_the_given_share(share, monkeypatch):
+    only(monkeypatch)
+    monkeypatch.setattr(haze_variety, "LINEAR", 0.0)
+    rng = np.random.default_rng(4)
+    levels = np.array([haze_variety.varied_haze(BLACK, FAR, rng, share)[0].reshape(-1, 3).mean(0) for _ in range(200)])
+    red, green, blue = -np.log(1 - levels.T / 255)  # optical thickness
+    assert green == pytest.approx(0.223, abs=0.006)
+    exponents = np.log(blue / red) / np.log(610 / 465)
+    is_flat = np.abs(exponents) < 0.1
+    assert (~is_flat).mean() == pytest.approx(share, abs=0.11)
+    if share:
+        assert exponents[~is_flat].mean() == pytest.approx(1.75, abs=0.3) and exponents.max() < 3.6
+
+
+def test_the_airlight_of_smoke_is_dark_bluish_and_uneven():
+    rng = np.random.default_rng(5)
+    airlight = [haze_variety.airlight(32, 32, True, rng) for _ in range(400)]
+    means = np.array([light.mean((0, 1)) for light in airlight])
+    assert means[:, 1].mean() == pytest.approx((0.615 + 0.75) / 2, abs=0.03) and (means[:, 1] < 0.5).mean() > 0.1
+    assert (means[:, 2] - means[:, 0]).mean() == pytest.approx(0.025, abs=0.012)  # half of them are smoke
+    inside = [light[..., 1].std() / light[..., 1].mean() for light in airlight]
+    assert 0.05 < np.median(inside) < 0.11  # a deviation of 0.1, less what a field of few values happens to have
+    flat = haze_variety.airlight(32, 32, False, rng)
+    assert np.ptp(flat.reshape(-1, 3), axis=0).max() == 0
+
+
+def test_a_cloud_does_not_follow_the_depth(monkeypatch):
+    only(monkeypatch, CLOUD_UNEVEN=0.6)
+    monkeypatch.setattr(haze_variety, "CLOUD", 1.0)
+    depth = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (64, 1))
+    rng, black = np.random.default_rng(6), np.zeros((64, 64, 3), np.uint8)
+    hazy = [haze_variety.varied_haze(black, depth, rng)[0][..., 1] for _ in range(100)]
+    follows = [np.corrcoef(levels.ravel(), depth.ravel())[0, 1] for levels in hazy]
+    assert abs(np.mean(follows)) < 0.15 and np.std(follows) > 0.2
+    thickness = [np.median(haze_variety.cloud(64, 64, rng)) for _ in range(300)]
+    assert np.log(thickness).mean() == pytest.approx(np.log([0.1, 1.3]).mean(), abs=0.15)
+
+
+def test_a_lamp_glows_where_there_is_haze():
+    light, rng = np.zeros((64, 64, 3), np.float32), np.random.default_rng(7)
+    light[30:34, 30:34] = 1.0
+    through = np.full((64, 64, 1), 0.5, np.float32)
+    around = haze_variety.glow(light, through, rng)
+    assert around[32, 38].min() > 5 * around[32, 60].min() >= 0 and around[32, 38].min() > 1e-4
+    assert haze_variety.glow(light, np.ones_like(through), rng).max() == 0
+    assert haze_variety.glow(np.minimum(light, 0.7), through, rng).max() == 0  # no lamp
+
+
+@pytest.fixture()
+def pairs(tmp_path):
+    """Three real pairs of 80x64 px, 01 to 03; the hazy photo is 100 brighter than the clear one, up to white."""
+    for kind in ("hazy", "gt"):
+        (tmp_path / "smoke" / kind).mkdir(parents=True)
+    for number in (1, 2, 3):
+        clear = np.round(image(number, (1, 3, 64, 80), 150)[0].transpose(1, 2, 0)).astype(np.uint8)
+        write_image(tmp_path / f"smoke/gt/{number:02}.png", clear)
+        write_image(tmp_path / f"smoke/hazy/{number:02}.png", clear + np.uint8(100))
+    return tmp_path / "smoke"
+
+
+def test_pairs_are_chosen_by_their_numbers(pairs):
+    names = [pair.name for pair in real_pairs.load_real_pairs(f"{pairs}:Pairs:01,03-09")]
+    assert names == ["smoke/01", "smoke/03"]
+    assert len(real_pairs.load_real_pairs(f"{pairs}:Pairs")) == 3
+
+
+def test_both_sides_of_a_real_crop_show_the_same_place_in_the_same_tones(pairs, monkeypatch):
+    loaded = real_pairs.load_real_pairs(f"{pairs}:Pairs")
+    rng = np.random.default_rng(8)
+    crops = [real_pairs.real_crop(loaded, 32, rng) for _ in range(60)]
+    assert all(side.shape == (32, 32, 3) and side.dtype == np.uint8 for crop in crops for side in crop[:2])
+    alike = [np.corrcoef(hazy.ravel(), clear.ravel())[0, 1] for hazy, clear, _ in crops]
+    assert min(alike) > 0.95
+    monkeypatch.setattr(real_pairs, "THINNED", 0.0)
+    monkeypatch.setattr(real_pairs, "TONED", 0.0)
+    plain = [real_pairs.real_crop(loaded, 32, rng) for _ in range(20)]
+    assert all(np.abs(hazy.astype(int) - clear - 100).max() <= 1 for hazy, clear, _ in plain)  # resized and mirrored
+    assert len({name for *_, name in plain}) == 3
+
+
+def test_thinner_haze_is_the_scattering_model_with_more_transmission():
+    rng = np.random.default_rng(9)
+    scene, airlight, through = rng.random((16, 16, 3)), np.array([0.3, 0.35, 0.4]), 0.4
+
+    def coded(transmission):
+        return np.rint(255 * (scene * transmission + airlight * (1 - transmission)) ** (1 / 2.2)).astype(np.uint8)
+
+    thinner = real_pairs.thinner(coded(through), coded(1.0), share=0.25)
+    assert np.abs(thinner.astype(int) - coded(1 - 0.25 * (1 - through))).max() <= 2
+    np.testing.assert_array_equal(real_pairs.thinner(coded(through), coded(1.0), 1.0), coded(through))
+
+
+def test_crops_have_the_shares_of_the_options(scenes, pairs):
+    photos = batches.load_scenes(scenes, batches.TRAIN)
+    made = batches.Batches(photos, batches.parse_plan("1:1:32:1"), batches.Shares(real=0.5, variety=0.25), 0,
+                           pairs=real_pairs.load_real_pairs(f"{pairs}:Pairs"))
+    rng = np.random.default_rng(1)
+    names = [made._crop(rng, made.plan[0])[2] for _ in range(300)]
+    assert np.mean([name.startswith("smoke/") for name in names]) == pytest.approx(0.5, abs=0.09)
+
+
+def test_outdoor_photos_that_are_hazy_themselves_are_left_out(tmp_path):
+    for kind in ("images", "depths"):
+        (tmp_path / kind).mkdir()
+    photo = np.round(image(5, (1, 3, 60, 80), 255)[0].transpose(1, 2, 0)).astype(np.uint8)
+    for name, shown in (("0", photo), ("1", photo // 3 + np.uint8(160))):
+        write_image(tmp_path / f"images/{name}.jpg", shown)
+        depth = np.tile(np.linspace(20, 220, 40), (30, 1)).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / f"depths/{name}.png"), depth)
+    kept = batches.load_outdoors(tmp_path)
+    assert [photo.name for photo in kept] == ["0.jpg"] and kept[0].clear.shape == (60, 80, 3)
+    (tmp_path / "images/0.jpg").unlink()
+    with pytest.raises(InputError, match="every photo there is hazy itself"):
+        batches.load_outdoors(tmp_path)
 
 
 def test_validation_haze_is_that_of_sots(scenes):
@@ -403,10 +529,34 @@ def test_a_loss_that_is_read_late_is_read_before_the_state_is_kept(scenes, tmp_p
     (("--plan", "1:1.0:30:2"), "multiples of 4"), (("--plan", "1:1.0"), "share:scale:side:count"),
     (("--hours", "0"), "--hours"), (("--lr", "nan"), "--lr"), (("--variety", "2"), "--variety"),
     (("--validation_images", "0"), "--validation_images"), (("--nonsense", "1"), "--nonsense"),
+    (("--real", "0.7", "--variety", "0.4", "--pairs", "x:Pairs"), "0.7 and --variety 0.4: must sum to at most 1"),
+    (("--real", "0.7"), "--real 0.7 with 0 --pairs"), (("--pairs", "x:Pairs"), "--real 0.0 with 1 --pairs"),
+    (("--real", "0.7", "--pairs", "x"), "--pairs x: must be FOLDER:LAYOUT"),
+    (("--real", "0.7", "--pairs", "x:Pairs:1-2-3"), "--pairs x:Pairs:1-2-3: 1-2-3 is neither"),
+    (("--validation_pairs", "x:Pears"), "--pairs x:Pears"),
 ])
 def test_bad_flags(flags, said):
     with pytest.raises(UsageError, match=said):
         train.parse(["--data", "x", "--out", "y", "--hours", "1", *flags])
+
+
+@pytest.mark.parametrize("damage, said", [
+    (lambda root: (root / "gt/02.png").unlink(), "without ground truth, the first is 02.png"),
+    (lambda root: write_image(root / "gt/02.png", np.zeros((64, 76, 3), np.uint8)), "02.png is 80x64 but its .* 76x64"),
+    (lambda root: (root / "hazy/02.png").write_bytes(b"no image"), "02.png"),
+])
+def test_pairs_that_do_not_fit_are_named(damage, said, pairs):
+    damage(pairs)
+    with pytest.raises(InputError, match=said):
+        real_pairs.load_real_pairs(f"{pairs}:Pairs")
+
+
+def test_real_pairs_are_trained_on_and_scored(scenes, pairs, tmp_path):
+    done = run(*short_run(scenes, tmp_path / "run", "--max_steps", 2, "--real", 0.5, "--pairs", f"{pairs}:Pairs:1-2",
+                          "--validation_pairs", f"{pairs}:Pairs:3"))
+    assert done.returncode == 0, done.stderr
+    with open(tmp_path / "run/log.csv", newline="") as file:
+        assert 3 < float(list(csv.DictReader(file))[-1]["real"]) < 60
 
 
 def test_one_line_for_a_folder_without_photos(tmp_path):
@@ -416,7 +566,7 @@ def test_one_line_for_a_folder_without_photos(tmp_path):
 
 
 def test_the_curve_of_runs_counts_the_crops_of_those_before(tmp_path):
-    logs = {"a": "50,1,90,0.08,,,1,1,1,1\n99,2,180,0.07,22.5,,1,1,1,1\n", "b": "50,1,90,0.06,23.5,,1,1,1,1\n"}
+    logs = {"a": "50,1,90,0.08,,,,1,1,1,1\n99,2,180,0.07,22.5,,,1,1,1,1\n", "b": "50,1,90,0.06,23.5,,,1,1,1,1\n"}
     for name, rows in logs.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "log.csv").write_text(",".join(train.COLUMNS) + "\n" + rows)
