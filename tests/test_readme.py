@@ -52,7 +52,7 @@ def test_flags_in_commands_are_known(script):
 
 def test_flags_in_the_text_are_known():
     known = set().union(*map(options_of, ENTRY_SCRIPTS))
-    other = "".join(path.read_text() for path in [*ROOT.glob("scripts/*"), *ROOT.glob("benchmarks/*"), ROOT / "ascend310_infer/src/options.cc"]
-                    if path.is_file())
+    files = [*ROOT.glob("scripts/*"), *ROOT.glob("benchmarks/*"), ROOT / "ascend310_infer/src/options.cc"]
+    other = "".join(path.read_text() for path in files if path.is_file())
     for flag in set(re.findall(r"(?<![\w-])--(\w+)", SPANS)) - {"help", "config"}:
         assert flag in known or f"--{flag}" in other, flag
