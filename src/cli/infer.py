@@ -25,7 +25,7 @@ from ..data.images import Photo, check_size, read_photo, write_photo
 from ..dehaze.dehazer import Dehazer, check_options, open_dehazer
 from ..dehaze.pipeline import dehaze_all, sort_by_size
 from ..dehaze.plan import Job, plan
-from ..errors import InputError, UserError
+from ..errors import UserError
 from ..report.report import Report, software_versions
 from . import config
 
@@ -99,12 +99,15 @@ def dehaze_clip(dehazer: Dehazer, job: Job, options: SimpleNamespace) -> bool:
             bar.update()
 
         try:
-            stats = dehaze_video(job.source, job.target, restore, options.blend, show)
-        except InputError as error:
+            stats = dehaze_video(job.source, job.target, restore, options.blend, show,
+                                 lambda line: bar.write(f"{job.target}: {line}"))
+        except UserError as error:
             bar.write(f"error: {errors.one_line(error)}", file=sys.stderr)
             return False
-    for line in (stats.summary(), *stats.notes):
-        print(f"{job.target}: {line}")
+        except KeyboardInterrupt:
+            bar.write(f"{job.target}: not finished and not kept; the next run starts this video anew", file=sys.stderr)
+            raise
+    print(f"{job.target}: {stats.summary()}")
     return True
 
 

@@ -11,7 +11,7 @@ from ..cli.limits import path_rule
 from ..data.images import EXTENSIONS
 from ..errors import InputError, UsageError
 from ..files import make_output_folder
-from ..video.rules import CODECS, is_video
+from ..video.rules import CODECS, is_video, is_video_result, result_name
 
 WILDCARDS = "*?["
 
@@ -35,7 +35,8 @@ def plan(inputs: Sequence[str], output: str, same_format: bool = False) -> List[
             without hidden files.
         output: a folder, in which the subfolders are created too. A single photo or video may also have an output
             file, which is recognised by its suffix.
-        same_format: the results have the format of their input; otherwise they are PNG. Videos keep their suffix.
+        same_format: the results have the format of their input; otherwise they are PNG. Videos keep their suffix, or
+            become .mp4 where their kind is not written.
 
     Raises: UsageError if nothing is given, two results would have one name, a result would replace an input, or the
         output is a file of a kind that is not written.
@@ -106,20 +107,23 @@ def _is_file(output: str) -> bool:
     if path.is_dir() or output.endswith(os.sep):
         return False
     kind = (mimetypes.guess_type(path.name)[0] or "").partition("/")[0]
-    if kind in ("image", "video") and not _is_wanted_suffix(path):
+    is_written = is_video_result(path) or path.suffix.lower() in EXTENSIONS
+    if (kind in ("image", "video") or is_video(path)) and not is_written:
         raise UsageError(f"--output {output}: a file's suffix must be one of {' '.join((*EXTENSIONS, *CODECS))}; "
                          f"for a folder of that name write {output}/")
-    return _is_wanted_suffix(path)
+    return is_written
 
 
 def _checked_suffix(source: Path, target: Path) -> Path:
-    if is_video(source) != is_video(target):
+    if is_video(source) != is_video_result(target):
         raise UsageError(f"--output {target}: a photo becomes a photo and a video a video, not {source.name}")
     return target
 
 
 def _renamed(place: Path, same_format: bool) -> Path:
-    keeps = is_video(place) or (same_format and place.suffix.lower() in EXTENSIONS)
+    if is_video(place):
+        return result_name(place)
+    keeps = same_format and place.suffix.lower() in EXTENSIONS
     return place if keeps else place.with_suffix(".png")
 
 

@@ -15,11 +15,14 @@ import numpy as np
 from ..errors import InputError, one_line
 from ..files import PathLike, atomic_write
 from .blend import TemporalBlend
-from .clip import Clip, probe, read_frames, write_frames
-from .rules import CODECS, is_video
+from .clip import Clip, read_frames
+from .probe import probe
+from .rules import CODECS, is_video_result
+from .writer import write_frames
 
 Dehaze = Callable[[np.ndarray], np.ndarray]
 Progress = Callable[[int, int], None]
+Tell = Callable[[str], None]
 
 AHEAD = 2  # frames that are decoded while the network computes
 
@@ -55,7 +58,8 @@ class VideoStats:
 
 
 def dehaze_video(
-    source: PathLike, target: PathLike, dehaze: Dehaze, blend: float = 0.0, progress: Optional[Progress] = None
+    source: PathLike, target: PathLike, dehaze: Dehaze, blend: float = 0.0, progress: Optional[Progress] = None,
+    tell: Optional[Tell] = None,
 ) -> VideoStats:
     """Write `source` dehazed to `target`: the same frames at the same times, upright, with the same sound.
 
@@ -66,6 +70,7 @@ def dehaze_video(
         dehaze: uint8 RGB[h, w, 3] -> uint8 RGB[h, w, 3], called for each frame in order.
         blend: weight of the past in [0, 1), see src.video.blend.TemporalBlend; 0: no blend.
         progress: called with (frames done, all frames) after each frame.
+        tell: called with each line of the notes as soon as it is known; most come before the first frame.
 
     Raises:
         InputError: the source is missing, unreadable, truncated or empty, or the target cannot be written.
@@ -79,17 +84,16 @@ def dehaze_video(
     codec, start = CODECS[target.suffix.lower()], time.perf_counter()
     try:
         with atomic_write(target) as whole:
-            flicker = _dehaze_frames(clip, whole, codec, dehaze, smooth, progress)
+            flicker = _dehaze_frames(clip, whole, codec, dehaze, smooth, progress, tell)
     except (OSError, av.error.FFmpegError) as error:
         raise InputError(f"{target}: cannot be written ({error.strerror or one_line(error)})") from None
-    has_sound = not any(note.startswith("sound:") for note in clip.notes)
-    return VideoStats(len(clip.times), clip.width, clip.height, float(clip.rate), codec, has_sound,
+    return VideoStats(len(clip.times), clip.width, clip.height, float(clip.rate), codec, clip.has_sound,
                       flicker["input"], flicker["unblended"], flicker["output"],
                       time.perf_counter() - start, clip.notes)
 
 
 def _check_target(source: Path, target: Path) -> None:
-    if not is_video(target):
+    if not is_video_result(target):
         raise InputError(f"{target}: a video must end in one of {', '.join(CODECS)}")
     if not target.parent.is_dir():
         raise InputError(f"{target}: cannot be written (no such folder)")
@@ -100,7 +104,8 @@ def _check_target(source: Path, target: Path) -> None:
 
 
 def _dehaze_frames(
-    clip: Clip, path: Path, codec: str, dehaze: Dehaze, smooth: TemporalBlend, progress: Optional[Progress]
+    clip: Clip, path: Path, codec: str, dehaze: Dehaze, smooth: TemporalBlend, progress: Optional[Progress],
+    tell: Optional[Tell],
 ) -> Dict[str, float]:
     """Write the dehazed frames to `path`. Returns: the flicker of the input and of both outputs."""
     total = {"input": 0.0, "unblended": 0.0, "output": 0.0}
@@ -113,6 +118,7 @@ def _dehaze_frames(
                 total[name] += float(cv2.absdiff(now[name], before[name]).mean())
             before.update(now)
 
+        told = _tell(clip.notes, tell)
         finished: Future = writer.submit(lambda: None)
         for number, hazy in enumerate(_read_ahead(read_frames(clip)), 1):
             dehazed = dehaze(hazy)
@@ -123,7 +129,15 @@ def _dehaze_frames(
             if progress:
                 progress(number, len(clip.times))
         finished.result()
+    _tell(clip.notes[told:], tell)
     return {name: change / max(len(clip.times) - 1, 1) for name, change in total.items()}
+
+
+def _tell(lines: List[str], tell: Optional[Tell]) -> int:
+    """Returns: the number of lines."""
+    for line in lines if tell else ():
+        tell(line)
+    return len(lines)
 
 
 def _read_ahead(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:

@@ -1,0 +1,93 @@
+"""What a video file says beside pictures and sound: title, date, place, languages, chapters."""
+from __future__ import annotations
+
+from typing import Dict, Iterable, List, Optional
+
+import av
+
+# what a file says about itself as a file; the result says its own
+OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "software", "duration", "handler_name",
+               "vendor_id", "alpha_mode", "rotate", "bps", "number_of_frames", "number_of_bytes", "variant_bitrate")
+# what MP4 has fields for; other tags need the fields of QuickTime, which fewer programs show
+FIELDS_OF_MP4 = ("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright",
+                 "description", "synopsis", "location", "creation_time", "grouping", "lyrics", "keywords")
+TYPES = {"video": "pictures", "audio": "sound", "subtitle": "subtitles", "data": "data", "attachment": "attachment"}
+
+
+def named(stream: av.stream.Stream) -> str:
+    """For a note: kind, number and language of a stream."""
+    language = stream.metadata.get("language", "und")
+    return f"{TYPES.get(stream.type, stream.type)}: stream {stream.index}" + f" ({language})" * (language != "und")
+
+
+def tags_of(holder) -> Dict[str, str]:
+    """The tags of a container or stream that its copy keeps."""
+    tags = {key: value for key, value in holder.metadata.items() if not _is_of_the_file(key)}
+    if "name" in tags:  # so MP4 calls the title of a stream
+        tags.setdefault("title", tags.pop("name"))
+    return {key: value for key, value in tags.items() if key.rpartition("-")[0] not in tags}  # location, location-eng
+
+
+def muxer_options(source: av.container.InputContainer) -> Dict[str, str]:
+    """Options of the MP4 and MOV writer for the tags of `source`; other writers do without."""
+    others = [key for key in tags_of(source) if key.lower() not in FIELDS_OF_MP4]
+    return {"movflags": "+use_metadata_tags"} if others else {}
+
+
+def copy_tags(source, result) -> None:
+    """Give a container or stream the tags of another. A stream gets the disposition too, such as "default"."""
+    result.metadata.update(tags_of(source))
+    if isinstance(source, av.stream.Stream):
+        result.disposition = source.disposition
+
+
+def copy_chapters(source: av.container.InputContainer, result: av.container.OutputContainer) -> List[str]:
+    """Returns: notes. PyAV before version 16 cannot read chapters."""
+    if hasattr(source, "chapters"):
+        result.set_chapters(source.chapters())
+        return []
+    return ["chapters: not copied, this PyAV cannot read them"] * ("matroska" in source.format.name)
+
+
+def missing(source: av.container.InputContainer, result: av.container.InputContainer, pairs: Dict[int, Optional[int]]
+            ) -> List[str]:
+    """What the written file does not hold, found by reading it.
+
+    Args:
+        pairs: index of a stream -> its index in the result; None: left out.
+    """
+    lost = _lost(source, result)
+    for index, new in pairs.items():
+        if new is not None:
+            lost += [f"{key} of stream {index}" for key in _lost(source.streams[index], result.streams[new])]
+    if hasattr(source, "chapters") and len(source.chapters()) > len(result.chapters()):
+        lost.append(f"{len(source.chapters())} chapters")
+    return [f"left out: {', '.join(lost)}; {result.format.name.split(',')[0]} cannot hold them"] * bool(lost)
+
+
+def left_out(source: av.container.InputContainer, copied: Iterable[int]) -> List[str]:
+    """A line for each stream that is not copied. The text track of a MOV file's chapters is copied as chapters."""
+    others = [stream for stream in source.streams if stream.index not in copied]
+    if "mov" in source.format.name and hasattr(source, "chapters") and source.chapters():
+        texts = [stream for stream in others if stream.type == "data"]
+        others = [stream for stream in others if stream not in texts[:1]]
+    return [f"{named(stream)}: left out" + _what(stream) for stream in others]
+
+
+def _what(stream: av.stream.Stream) -> str:
+    if stream.disposition & av.stream.Disposition.attached_pic:
+        return ", a cover"
+    if stream.type == "video" and stream.codec_context is not None:
+        return f", {stream.codec_context.width}x{stream.codec_context.height}; only the main film is dehazed"
+    return ""
+
+
+def _lost(source, result) -> List[str]:
+    kept = {key.lower() for key in tags_of(result)}
+    stated = [key for key, value in tags_of(source).items() if (key, value) != ("language", "und")]
+    return [key for key in stated if key.lower() not in kept]
+
+
+def _is_of_the_file(key: str) -> bool:
+    key = key.lower()
+    return key.startswith("_statistics") or key.partition("-")[0] in OF_THE_FILE

@@ -1,0 +1,115 @@
+"""Copies sound and subtitles of one video file into another."""
+from __future__ import annotations
+
+import contextlib
+from fractions import Fraction
+from typing import Dict, List, Optional
+
+import av
+
+from ..errors import one_line
+from .metadata import copy_tags, named
+
+# container -> encoder for sound that the container cannot hold as it is
+ENCODERS = {"webm": "libopus", "avi": "libmp3lame"}
+USUAL_ENCODER = "aac"
+LAYOUTS = {1: "mono", 6: "5.1", 7: "6.1", 8: "7.1"}  # number of channels -> their names; others become stereo
+STEREO_ONLY = ("libmp3lame",)
+SAMPLE_RATE = 48000  # a rate that all of these encoders take
+
+
+class Tracks:
+    """Copies every sound and subtitle track of `source` into `result`, each with its language and title.
+
+    Sound that the container cannot hold is encoded anew. What cannot be read, held or encoded is left out. `notes` says
+    what changes.
+
+    Args:
+        source: an open file that only this object reads.
+        result: open for writing, without frames yet.
+        origin: the time in `source` that is 0 in `result`, in seconds.
+    """
+
+    def __init__(self, source: av.container.InputContainer, result: av.container.OutputContainer, origin: Fraction):
+        self.notes: List[str] = [] if source.streams.audio else ["sound: none in the source"]
+        self._result, self._origin = result, origin
+        self._tracks = {track.index: self._add(track) for track in (*source.streams.audio, *source.streams.subtitles)}
+        copied = [source.streams[index] for index, track in self._tracks.items() if track]
+        self.has_sound = any(track.type == "audio" for track in copied)
+        self._packets = source.demux(*copied) if copied else iter(())
+        self._next: Optional[av.Packet] = None  # a packet that is read but not yet due
+
+    @property
+    def streams(self) -> Dict[int, Optional[av.stream.Stream]]:
+        """Index of a track in the source -> the track of the result, None if it is left out."""
+        return self._tracks
+
+    def copy(self, until: Optional[Fraction] = None) -> None:
+        """Write the packets up to a time in seconds, or all the rest (None). Raises: OSError if the disk is full."""
+        while True:
+            packet = self._next or self._read()
+            self._next = None
+            if packet is None:
+                return
+            if until is not None and packet.dts is not None and packet.dts * packet.time_base > until:
+                self._next = packet
+                return
+            track = self._tracks[packet.stream.index]
+            try:
+                if track:
+                    self._write(packet, track)
+            except ValueError as error:  # FFmpeg does not accept these packets
+                self._tracks[packet.stream.index] = None
+                self.notes.append(f"{named(packet.stream)}: ends early ({one_line(error)})")
+
+    def _read(self) -> Optional[av.Packet]:
+        try:
+            packet = next(self._packets, None)
+        except av.error.FFmpegError as error:  # the rest of the file cannot be found
+            self.notes.append(f"sound: ends early ({error.strerror or one_line(error)})")
+            return None
+        if packet is not None and packet.dts is not None:
+            shift = round(self._origin / packet.time_base)
+            packet.dts -= shift
+            packet.pts = packet.dts if packet.pts is None else packet.pts - shift
+        return packet
+
+    def _add(self, track: av.stream.Stream) -> Optional[av.stream.Stream]:
+        """The new track of the result for `track`. None if it cannot be created."""
+        new = None
+        with contextlib.suppress(ValueError):
+            new = self._result.add_stream_from_template(track)
+        if new is None and track.type == "audio":
+            new = self._add_encoder(track)
+        elif new is None:
+            self.notes.append(f"{named(track)}: left out, {self._result.format.name} cannot hold it")
+        if new is not None:
+            copy_tags(track, new)
+        return new
+
+    def _add_encoder(self, track: av.AudioStream) -> Optional[av.AudioStream]:
+        encoder = ENCODERS.get(self._result.format.name, USUAL_ENCODER)
+        try:
+            channels = track.codec_context.channels
+            layout = "stereo" if encoder in STEREO_ONLY and channels > 1 else LAYOUTS.get(channels, "stereo")
+            new = self._result.add_stream(encoder, SAMPLE_RATE, layout=layout)
+        except (ValueError, AttributeError) as error:  # no encoder; no decoder, and then no codec_context
+            self.notes.append(f"{named(track)}: left out ({one_line(error)})")
+            return None
+        kind, old, now = (self._result.format.name, *(one.codec_context.codec.canonical_name for one in (track, new)))
+        fewer = f"; {channels} channels become {kept}" if (kept := new.codec_context.channels) < channels else ""
+        self.notes.append(f"{named(track)}: {old} becomes {now}, because {kind} cannot hold it{fewer}")
+        return new
+
+    def _write(self, packet: av.Packet, track: av.stream.Stream) -> None:
+        is_end = packet.dts is None  # an empty packet, which ends the track
+        if track.type != "audio" or not track.codec_context.is_encoder:
+            if not is_end:
+                packet.stream = track
+                self._result.mux(packet)
+            return
+        encoded = []
+        with contextlib.suppress(av.error.FFmpegError):  # the sound of a damaged packet is left out
+            for frame in packet.decode():
+                encoded += track.encode(frame)
+        self._result.mux(encoded + track.encode() if is_end else encoded)
