@@ -1,4 +1,4 @@
-"""README.md names only files, links and flags that exist."""
+"""The README and the pages of docs/ name only files, links and flags that exist."""
 import importlib
 import re
 from pathlib import Path
@@ -8,51 +8,81 @@ import pytest
 from src.cli import config
 
 ROOT = Path(__file__).resolve().parent.parent
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = "\n".join(re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)).replace("\\\n", " ")
-SPANS = "\n".join(re.findall(r"`([^`\n]+)`", TEXT))
+PAGES = sorted(str(path.relative_to(ROOT)) for folder in (".", "docs", "checkpoints", "recipe")
+               for path in (ROOT / folder).glob("*.md"))
 ENTRY_SCRIPTS = ("train", "eval", "infer", "export")
+
+
+def read(page):
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def commands(text):
+    """The lines of the bash blocks without their comments, continued lines joined."""
+    blocks = "\n".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL)).replace("\\\n", " ")
+    return [line.split(" #")[0].strip() for line in blocks.splitlines() if line.strip()]
 
 
 def options_of(script):
     return set(vars(config.parse([], importlib.import_module(f"src.cli.{script}").SECTIONS, "")))
 
 
-def test_links_lead_to_files_and_headings():
+def flags_of_other_programs():
+    files = [*ROOT.glob("scripts/*"), *ROOT.glob("benchmarks/*"), *ROOT.glob("recipe/*.py"),
+             *ROOT.glob("ascend310_infer/*.sh"), ROOT / "ascend310_infer/src/options.cc"]
+    return set(re.findall(r"--(\w+)", "".join(path.read_text(encoding="utf-8") for path in files if path.is_file())))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files_and_headings(page):
     headings = {re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
-                for line in TEXT.splitlines() if line.startswith("#")}
-    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
-        assert target.startswith("https://") or target.lstrip("#") in headings or (ROOT / target).is_file(), target
+                for line in read(page).splitlines() if line.startswith("#")}
+    for target in re.findall(r"\]\(([^)]+)\)", read(page)):
+        assert (target.startswith("https://") or target.lstrip("#") in headings
+                or (ROOT / page).parent.joinpath(target).is_file()), target
 
 
-def test_files_of_this_repository_exist():
-    for path in set(re.findall(r"\b(?:src|scripts|tests|configs|docs|checkpoints|ascend310_infer)/[\w./]+\w", TEXT)):
+@pytest.mark.parametrize("page", PAGES)
+def test_files_of_this_repository_exist(page):
+    for path in set(re.findall(r"(?<![\w./:])(?:src|scripts|tests|configs|docs|checkpoints|ascend310_infer)/[\w./]+\w",
+                               read(page))):
         if not path.startswith("ascend310_infer/build/"):  # made by build.sh
             assert (ROOT / path).exists(), path
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_flags_in_commands_are_known(page):
+    for command in commands(read(page)):
+        script = re.search(r"\b(train|eval|infer|export)\.py(.*)", command)
+        for flag in re.findall(r"--(\w+)", script.group(2)) if script else []:
+            assert flag in options_of(script.group(1)) | {"config", "help"}, f"{script.group(1)}.py --{flag}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_flags_in_the_text_are_known(page):
+    known = set().union(*map(options_of, ENTRY_SCRIPTS)) | flags_of_other_programs() | {"help", "config"}
+    spans = "\n".join(re.findall(r"`([^`\n]+)`", read(page)))
+    assert set(re.findall(r"(?<![\w-])--(\w+)", spans)) <= known
+
+
+def test_the_readme_is_short_and_shows_each_program():
+    text = read("README.md")
+    assert len(text.splitlines()) <= 200
+    for script in ENTRY_SCRIPTS:
+        assert any(f"python {script}.py" in command for command in commands(text)), script
+
+
+def test_the_chinese_readme_has_the_commands_and_numbers_of_the_english_one():
+    english, chinese = read("README.md"), read("README_CN.md")
+    assert commands(chinese) and set(commands(chinese)) <= set(commands(english))
+    numbers = set(re.findall(r"\d+\.\d+", re.sub(r"```.*?```", "", chinese, flags=re.DOTALL)))
+    assert numbers <= set(re.findall(r"\d+\.\d+", english))
+
+
 def test_every_promise_names_tests_that_exist():
-    promises = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
+    promises = read("docs/reliability.md")
     tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
     for name in re.findall(r"`(test_\w+)`", promises):
         assert f"def {name}(" in tests, name
     rows = [line for line in promises.splitlines() if line.startswith("| ") and line != "| promise | test |"]
     assert rows and all("`" in row.split(" | ")[1] for row in rows)
-
-
-@pytest.mark.parametrize("script", ENTRY_SCRIPTS)
-def test_flags_in_commands_are_known(script):
-    known = options_of(script) | {"config", "help"}
-    commands = re.findall(rf"^(?:bash|python) .*?\b{script}\.py(.*)$", BLOCKS, re.MULTILINE)
-    assert commands
-    for command in commands:
-        for flag in re.findall(r"--(\w+)", command.split("#")[0]):
-            assert flag in known, f"{script}.py --{flag}"
-
-
-def test_flags_in_the_text_are_known():
-    known = set().union(*map(options_of, ENTRY_SCRIPTS))
-    files = [*ROOT.glob("scripts/*"), *ROOT.glob("benchmarks/*"), ROOT / "ascend310_infer/src/options.cc"]
-    other = "".join(path.read_text() for path in files if path.is_file())
-    for flag in set(re.findall(r"(?<![\w-])--(\w+)", SPANS)) - {"help", "config"}:
-        assert flag in known or f"--{flag}" in other, flag
