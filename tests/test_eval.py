@@ -46,7 +46,8 @@ def run(tmp_path, monkeypatch):
     """Call eval.py on the halving network. Returns: exit code."""
     network = HalvingNetwork(tmp_path / "halving.ckpt")
     monkeypatch.setattr(script, "open_dehazer", lambda options, mindir_path: Dehazer(
-        tile=options.tile, overlap=options.overlap, self_ensemble=options.self_ensemble, network=network))
+        tile=options.tile, overlap=options.overlap, self_ensemble=options.self_ensemble, network=network,
+        work_size=options.work_size, strength=options.strength))
 
     def call(*flags, data_test="Pairs", dir_data=tmp_path / "set"):
         data = ["--dir_data", str(dir_data), "--data_test", data_test] if data_test else []

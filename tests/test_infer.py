@@ -45,7 +45,8 @@ def run(folder, monkeypatch):
     """Call infer.py on the halving network. Returns: exit code."""
     network = HalvingNetwork(folder / "halving.ckpt")
     monkeypatch.setattr(script, "open_dehazer", lambda options: Dehazer(
-        tile=options.tile, overlap=options.overlap, self_ensemble=options.self_ensemble, network=network))
+        tile=options.tile, overlap=options.overlap, self_ensemble=options.self_ensemble, network=network,
+        work_size=options.work_size, strength=options.strength))
 
     def call(*flags):
         return script.main([*map(str, flags), "--ckpt_path", str(network.path)])
@@ -224,9 +225,44 @@ def test_tiles_and_self_ensemble_reach_the_network(run, folder):
 def test_report_shows_every_photo(run, folder):
     assert run("photos", "--report", "-o", "out") == 0
     report = (folder / "out/report.html").read_text()
-    assert report.count("data:image/webp") == 6 and "photos/deep/a.png" in report
+    assert report.count("data:image/webp") == 6 and "deep/a.png" in report and str(folder) not in report
     assert run("--report", "photos/a.png", "-o", "single/clear.png") == 0
     assert files("single") == ["clear.png", "report.html"]
+
+
+def test_a_grey_photo_is_grey_in_the_report_too(run, folder, monkeypatch):
+    shown = []
+    monkeypatch.setattr(script.Report, "add", lambda self, name, *pictures: shown.append((name, *pictures)))
+    Image.fromarray(photo()[..., 0]).save(folder / "grey.png")
+    monkeypatch.setattr(type(run.network), "__call__", lambda self, x: x * np.reshape((0.5, 0.4, 0.2), (1, 3, 1, 1)))
+    assert run("grey.png", "-o", "out/clear.png", "--report") == 0
+    (name, hazy, dehazed), = shown
+    assert name == "grey.png" and np.ptp(hazy, axis=2).max() == 0 and np.ptp(dehazed, axis=2).max() == 0
+    assert np.array_equal(dehazed, read_image("out/clear.png"))
+
+
+def test_the_report_states_strength_and_work_size_and_no_place_on_the_disk(run, folder):
+    assert run("photos/a.png", "--report", "-o", "out", "--strength", 0.5, "--work_size", 128) == 0
+    report = (folder / "out/report.html").read_text()
+    assert "<dt>strength</dt>" in report and "128 px" in report and "halving.ckpt" in report
+    assert str(folder) not in report
+
+
+def test_photos_that_failed_do_not_fill_the_bar(run, folder, capsys):
+    (folder / "photos/cut.png").write_bytes(b"no photo")
+    assert run("photos", "-o", "out") == 1
+    assert "75%" in capsys.readouterr().err.splitlines()[-2]
+
+
+@pytest.mark.parametrize("flags, text", (
+    (("photos", "--blend", 0.5), "--blend: is for videos, and no input is one"),
+    (("clip.mp4", "--report"), "--report: is for photos, and no input is one"),
+    (("clip.mp4", "--format", "same"), "--format: is for photos")))
+def test_flags_for_another_kind_of_input_are_refused(run, folder, flags, text):
+    make_clip(folder / "clip.mp4")
+    with pytest.raises(UsageError, match=text):
+        run(*flags, "-o", "out")
+    assert not (folder / "out").exists() or files("out") == []
 
 
 def make_clip(path, frames=6):
@@ -266,6 +302,8 @@ def test_a_broken_video_is_named_and_leaves_no_file(run, folder, capsys):
     (["photos", "--blend", "1"], UsageError, "--blend must be from 0 to below 1, not 1.0"),
     (["photos", "--format", "gif"], UsageError, "--format"),
     (["photos", "--tile", "7"], UsageError, "--tile 7"),
+    (["photos", "--work_size", "60"], UsageError, "--work_size 60: must be a multiple of 4 from 64 on, 0 or -1"),
+    (["photos", "--strength", "1.1"], UsageError, "--strength 1.1: must be from 0 to 1"),
     (["photos", "--batch_size", "0"], UsageError, "--batch_size must be at least 1, not 0"),
     ([""], UsageError, "inputs must not be empty"),
     (["x" * 300], UsageError, "inputs must be a path of names of at most 255 bytes"),

@@ -11,6 +11,7 @@ from src.data.images import write_image
 from src.dehaze import dehazer as inference
 from src.dehaze import tiles
 from src.dehaze.dehazer import Dehazer
+from src.dehaze.work_size import FULL, seen_size
 from src.errors import InputError, UsageError
 from src.network.aecrnet import Dehaze
 from src.network.checkpoint import describe, load_network, save_checkpoint
@@ -143,7 +144,7 @@ def test_a_path_gives_what_its_pixels_give(network, tmp_path):
 @pytest.mark.parametrize("wrong", (np.zeros((20, 20, 3), np.float32), np.zeros((20, 20), np.uint8),
                                    np.zeros((3, 20, 20), np.uint8)))
 def test_arrays_of_another_kind_are_refused(network, wrong):
-    with pytest.raises(ValueError, match=r"uint8\[h, w, 3\], found"):
+    with pytest.raises(ValueError, match=r"uint16\[h, w, 3\], found"):
         Dehazer(network=network).dehaze(wrong)
 
 
@@ -170,7 +171,7 @@ def test_a_network_of_one_size_gets_larger_images_in_tiles_of_exactly_that_size(
     for size, calls in (((148, 160), 1), ((90, 33), 1), ((149, 100), 2), ((301, 161), 6)):
         network.seen.clear()
         image = photo(*size) // 2 * 2
-        result = Dehazer(network=network, tile=32, overlap=16).dehaze(image)  # tile does not count
+        result = Dehazer(network=network, tile=32, overlap=16, work_size=FULL).dehaze(image)  # tile does not count
         assert np.array_equal(result, image // 2)
         assert len(network.seen) == calls and (calls == 1 or set(network.seen) == {(1, 3, 148, 160)})
 
@@ -180,7 +181,93 @@ def test_a_network_of_one_small_size_refuses_larger_images_by_name(network, tmp_
     network.size = size
     write_image(tmp_path / "large.png", photo(40, 164))
     with pytest.raises(InputError, match=f"large.png: image of 164x40 is larger than the model's {size[1]}x{size[0]}"):
-        Dehazer(network=network, overlap=overlap).dehaze(tmp_path / "large.png")
+        Dehazer(network=network, overlap=overlap, work_size=FULL).dehaze(tmp_path / "large.png")
+
+
+# the size at which the network sees a photo
+
+@pytest.mark.parametrize("photo_size, work_size, seen", (
+    ((3000, 4000), 0, (384, 512)), ((4000, 6000), 0, (340, 512)), ((4000, 3000), 0, (512, 384)),
+    ((1000, 1000), 0, (1000, 1000)), ((1001, 1000), 0, (512, 512)),  # photos of up to a megapixel stay as they are
+    ((3000, 4000), -1, (3000, 4000)), ((3000, 4000), 640, (480, 640)), ((48, 64), 640, (48, 64)),
+    ((1000, 16000), 0, (256, 4096)), ((20, 400), 64, (20, 400)),  # panoramas keep half of it on the shorter side
+    ((41, 131), 64, (32, 104)), ((66, 65), 64, (64, 64))))
+def test_the_size_at_which_a_photo_is_seen(photo_size, work_size, seen):
+    assert seen_size(photo_size, work_size) == seen
+
+
+@pytest.mark.parametrize("photo_size, work_size, seen", (
+    ((3000, 4000), 0, (480, 640)), ((3000, 6000), 0, (320, 640)), ((4000, 3000), 0, (480, 360)),
+    ((480, 640), 0, (480, 640)), ((481, 640), 0, (480, 640)), ((100, 5000), 0, (12, 640)),
+    ((3000, 4000), 256, (192, 256)), ((3000, 4000), -1, (3000, 4000))))
+def test_a_network_of_one_size_sees_the_whole_of_a_larger_photo(photo_size, work_size, seen):
+    assert seen_size(photo_size, work_size, (480, 640)) == seen
+
+
+@pytest.mark.parametrize("dtype", (np.uint8, np.uint16))
+@pytest.mark.parametrize("settings", ({}, {"tile": 64, "overlap": 8}, {"self_ensemble": True}))
+def test_every_pixel_of_a_large_photo_gets_what_the_network_does_to_a_small_one(network, dtype, settings):
+    """Halving is affine: the map repeats it up to EPSILON, which is under a level of 255."""
+    large = (photo(240, 320).astype(dtype) * (np.iinfo(dtype).max // 255))
+    result = Dehazer(network=network, work_size=128, **settings).dehaze(large)
+    assert result.dtype == dtype and result.shape == large.shape
+    assert np.abs(result - large / 2).max() < np.iinfo(dtype).max / 255 + 1
+    assert {max(shape[2:]) for shape in network.seen} == {52 if "tile" in settings else 128}
+
+
+def test_a_batch_of_large_photos_is_seen_at_once_and_equals_single_photos(network):
+    images, dehazer = [photo(150, 200, seed) for seed in range(3)], Dehazer(network=network, work_size=64)
+    results = dehazer.dehaze_batch(images)
+    assert network.seen == [(3, 3, 48, 64)]
+    assert all(np.array_equal(result, dehazer.dehaze(image)) for image, result in zip(images, results))
+
+
+@pytest.mark.parametrize("dtype", (np.uint8, np.uint16))
+@pytest.mark.parametrize("settings", ({"work_size": -1}, {"work_size": 64}, {"tile": 32, "overlap": 8}))
+def test_strength_is_the_share_of_the_change(network, dtype, settings):
+    image = photo(72, 96).astype(dtype) * (np.iinfo(dtype).max // 255)
+    full = Dehazer(network=network, **settings).dehaze(image)
+    half = Dehazer(network=network, strength=0.5, **settings).dehaze(image)
+    assert np.abs(half - (image.astype(float) + full) / 2).max() <= 1
+    network.seen.clear()
+    for batch in (1, 2):
+        none = Dehazer(network=network, strength=0, **settings).dehaze_batch([image] * batch)
+        assert all(np.array_equal(one, image) and one is not image for one in none)
+    assert network.seen == []
+
+
+def test_sixteen_bits_are_not_rounded_to_eight(network):
+    image = np.arange(64 * 80 * 3, dtype=np.uint16).reshape(64, 80, 3) * 4
+    for settings in ({"work_size": -1}, {"tile": 32, "overlap": 8}):
+        assert np.array_equal(Dehazer(network=network, **settings).dehaze(image), image // 2)
+
+
+def test_a_model_of_one_size_below_64_refuses_to_see_whole_photos_by_name(network, tmp_path):
+    network.size = (48, 160)
+    write_image(tmp_path / "large.png", photo(100, 164))
+    with pytest.raises(InputError, match="large.png: .* larger than the model's 160x48, .* at least 64x64"):
+        Dehazer(network=network).dehaze(tmp_path / "large.png")
+
+
+@pytest.mark.parametrize("settings, flag", (
+    ({"work_size": 60}, "--work_size 60: must be a multiple of 4 from 64 on"), ({"work_size": 66}, "--work_size 66"),
+    ({"work_size": -2}, "--work_size -2"), ({"strength": -0.1}, "--strength -0.1: must be from 0 to 1"),
+    ({"strength": 1.5}, "--strength 1.5"), ({"strength": float("nan")}, "--strength nan")))
+def test_work_sizes_and_strengths_out_of_range_are_named(network, settings, flag):
+    with pytest.raises(UsageError, match=flag):
+        Dehazer(network=network, **settings)
+
+
+def test_progress_counts_the_passes_of_a_photo(network):
+    told = []
+    for settings, passes in (({"tile": 32, "overlap": 8}, 12), ({"self_ensemble": True}, 8), ({}, 0)):
+        dehazer = Dehazer(network=network, **settings)
+        dehazer.progress = lambda done, of: told.append((done, of))
+        dehazer.dehaze(photo(72, 96))
+        assert told == [(done, passes) for done in range(passes + 1 if passes else 0)]
+        assert not passes or len(network.seen) == passes
+        told.clear()
+        network.seen.clear()
 
 
 def test_a_batch_goes_through_the_network_at_once(network):
@@ -199,11 +286,12 @@ def test_tiled_and_turned_images_go_one_by_one(network, settings):
 
 
 @pytest.mark.parametrize("settings, batch_size", (
-    ({}, 1), ({}, 2), ({"tile": 32, "overlap": 8}, 1), ({"tile": 32, "overlap": 8}, 2), ({"self_ensemble": True}, 1),
+    ({}, 1), ({}, 2), ({"work_size": 64}, 1), ({"work_size": 64}, 2), ({"strength": 0}, 1),
+    ({"tile": 32, "overlap": 8}, 1), ({"tile": 32, "overlap": 8}, 2), ({"self_ensemble": True}, 1),
     ({"tile": 32, "overlap": 8, "self_ensemble": True}, 2)))
 def test_the_network_is_told_exactly_the_calls_that_come(network, settings, batch_size):
     dehazer = Dehazer(network=network, **settings)
-    images = [photo(41, 50, seed) for seed in range(5)]
+    images = [photo(41, 90, seed) for seed in range(5)]
     dehazer.expect([image.shape[:2] for image in images], batch_size)
     for start in range(0, 5, batch_size):
         dehazer.dehaze_batch(images[start:start + batch_size])

@@ -15,7 +15,7 @@ import sys
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from tqdm import tqdm
@@ -25,11 +25,15 @@ from ..data.images import Photo, check_size, read_photo, write_photo
 from ..dehaze.dehazer import Dehazer, check_options, open_dehazer
 from ..dehaze.pipeline import dehaze_all, sort_by_size
 from ..dehaze.plan import Job, plan
-from ..errors import UserError
-from ..report.report import Report, software_versions
+from ..dehaze.work_size import AUTO_SIDE, FULL, WHOLE_PIXELS
+from ..errors import UsageError, UserError
+from ..report.report import Report, as_shown, software_versions
 from . import config
 
 SECTIONS = ("device", "inference", "infer")
+VIDEO_FLAGS = ("blend",)
+PHOTO_FLAGS = ("format", "report", "batch_size", "max_pixels")
+PATIENCE = 2  # seconds
 FRAMES_A_SECOND = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"  # below 1 too
 
 
@@ -39,6 +43,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     check_options(options)
     warnings.filterwarnings("ignore", module="PIL")  # damage that matters raises an InputError
     jobs = plan(options.inputs, options.output, options.format == "same")
+    refuse_idle_flags(jobs, options.given)
 
     dehazer = open_dehazer(options)  # loads MindSpore, so flags and files are checked first
     failures = dehaze_photos(dehazer, [job for job in jobs if not job.is_video], options)
@@ -53,6 +58,14 @@ def main(argv: Optional[List[str]] = None) -> int:
     return 1 if failures else 0
 
 
+def refuse_idle_flags(jobs: List[Job], given: Sequence[str]) -> None:
+    """Raises: UsageError naming a flag that is for another kind of input than all that are given."""
+    for kind, flags in (("videos", VIDEO_FLAGS), ("photos", PHOTO_FLAGS)):
+        idle = [flag for flag in flags if flag in given]
+        if idle and all(job.is_video == (kind == "photos") for job in jobs):
+            raise UsageError(f"--{idle[0]}: is for {kind}, and no input is one; leave it out")
+
+
 def dehaze_photos(dehazer: Dehazer, jobs: List[Job], options: SimpleNamespace) -> int:
     """Restore and write the photos, then write the report. Returns: the number of photos that failed."""
     report = Report("Dehazed by AECR-Net", facts(dehazer, options), len(jobs)) if options.report and jobs else None
@@ -63,26 +76,51 @@ def dehaze_photos(dehazer: Dehazer, jobs: List[Job], options: SimpleNamespace) -
         return photo.rgb, photo
 
     def finish(job: Job, hazy: np.ndarray, photo: Photo, restored: np.ndarray, seconds: float) -> None:
-        write_photo(job.target, photo._replace(rgb=restored))
+        photo = photo._replace(rgb=restored)
+        write_photo(job.target, photo)
         if report:
-            report.add(str(job.source), hazy, restored)
+            report.add(name_in_report(job, options.output), as_shown(photo._replace(rgb=hazy)), as_shown(photo))
 
     in_order = sort_by_size(jobs, lambda job: job.source, dehazer, options.batch_size)
     failures = 0
+    dehazer.progress = PassBar()
     results = dehaze_all(dehazer, in_order, load, finish, options.batch_size)
     try:
         with contextlib.closing(results), tqdm(total=len(jobs), unit="image", dynamic_ncols=True,
                                                disable=not jobs) as bar:
             for _, outcome in results:
-                bar.update()
                 if isinstance(outcome, UserError):
                     failures += 1
                     bar.write(f"error: {errors.one_line(outcome)}", file=sys.stderr)
+                    continue  # the bar shows what was dehazed
+                bar.update()
     finally:  # also after an interruption
         if report:
             single = jobs[0].target == Path(options.output)
             report.write((jobs[0].target.parent if single else Path(options.output)) / "report.html")
     return failures
+
+
+class PassBar:
+    """A second bar while one photo takes several passes of the network. It appears after PATIENCE seconds."""
+
+    def __init__(self) -> None:
+        self._bar: Optional[tqdm] = None
+
+    def __call__(self, done: int, passes: int) -> None:
+        if done == 0:
+            self._bar = tqdm(total=passes, unit="pass", desc="this photo", delay=PATIENCE, leave=False,
+                             dynamic_ncols=True, position=1)
+            return
+        self._bar.update()
+        if done == passes:
+            self._bar.close()
+
+
+def name_in_report(job: Job, output: str) -> str:
+    """The photo's file name, after its folder in the output folder."""
+    is_single = job.target == Path(output)
+    return job.source.name if is_single else str(job.target.relative_to(output).with_name(job.source.name))
 
 
 def dehaze_clip(dehazer: Dehazer, job: Job, options: SimpleNamespace) -> bool:
@@ -114,8 +152,16 @@ def dehaze_clip(dehazer: Dehazer, job: Job, options: SimpleNamespace) -> bool:
 def facts(dehazer: Dehazer, options: SimpleNamespace) -> Dict[str, Any]:
     """Facts for the report: how the images were made."""
     network = dehazer.network
-    return {"checkpoint": network.path, **network.description, "tile": options.tile, "overlap": options.overlap,
+    return {"checkpoint": network.path.name, **network.description, "strength": options.strength,
+            "work_size": work_size_fact(options.work_size), "tile": options.tile, "overlap": options.overlap,
             "self_ensemble": options.self_ensemble, "raw_weights": options.raw_weights, **software_versions()}
+
+
+def work_size_fact(work_size: int) -> str:
+    """The work size in words."""
+    if work_size == FULL:
+        return "full resolution"
+    return f"{work_size} px" if work_size else f"{AUTO_SIDE} px above {WHOLE_PIXELS / 1e6:g} megapixel (auto)"
 
 
 def run() -> None:

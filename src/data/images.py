@@ -94,14 +94,19 @@ def write_photo(path: PathLike, photo: Photo) -> None:
         raise InputError(f"{path}: cannot be written ({one_line(error)})") from None
 
 
+def full_scale(dtype: np.dtype) -> float:
+    """The value of white in an image: 255 for uint8, 65535 for uint16, 1 for floats."""
+    return float(np.iinfo(dtype).max) if np.issubdtype(dtype, np.integer) else 1.0
+
+
 def to_network(images: np.ndarray, white: float) -> np.ndarray:
-    """Images, uint8[n, h, w, 3] -> input of the network, float32[n, 3, h, w] in 0..white."""
-    return (images.transpose(0, 3, 1, 2) * (white / 255.0)).astype(np.float32)
+    """Images, uint8, uint16 or float in 0..1 [n, h, w, 3] -> input of the network, float32[n, 3, h, w] in 0..white."""
+    return (images.transpose(0, 3, 1, 2) * (white / full_scale(images.dtype))).astype(np.float32)
 
 
-def from_network(out: np.ndarray, white: float) -> np.ndarray:
-    """Output of the network, float32[n, 3, h, w], clipped to 0..white -> images, float32[n, h, w, 3] in 0..255."""
-    return np.clip(out, 0, white).transpose(0, 2, 3, 1) * np.float32(255.0 / white)
+def from_network(out: np.ndarray, white: float, scale: float = 255.0) -> np.ndarray:
+    """Output of the network, float32[n, 3, h, w], clipped to 0..white -> images, float32[n, h, w, 3] in 0..scale."""
+    return np.clip(out, 0, white).transpose(0, 2, 3, 1) * np.float32(scale / white)
 
 
 def list_images(folder: PathLike, recursive: bool = False) -> List[Path]:

@@ -5,24 +5,27 @@
 
     dehazer = Dehazer()                      # the shipped checkpoint for photos
     write_image("clear.png", dehazer.dehaze("hazy.jpg"))
-    frame = dehazer.dehaze(array)            # uint8 RGB[h, w, 3] -> the same
+    frame = dehazer.dehaze(array)            # uint8 or uint16 RGB[h, w, 3] -> the same
 
 This module does not import MindSpore, which takes seconds. A Dehazer imports it if it needs it.
 """
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Callable, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ..cli.limits import MIN_SIDE
-from ..data.images import check_size, from_network, read_image, to_network
+from ..data.images import check_size, from_network, full_scale, read_image, to_network
 from ..errors import InputError, UsageError
 from ..files import PathLike, shipped
 from ..runtime.onnx_runner import MINDSPORE, check_runtime, open_runner
-from .tiles import ALIGN, align_up, restore_in_tiles, restore_with_ensemble, to_uint8, windows
+from . import local_colour_map
+from .tiles import ALIGN, Restore, align_up, restore_in_tiles, restore_with_ensemble, to_pixels, windows
+from .work_size import AUTO, SMALLEST, check_work_size, seen_size
 
 if TYPE_CHECKING:  # imports MindSpore
     from ..network.health import Health
@@ -39,16 +42,19 @@ Size = Tuple[int, int]  # height, width
 
 
 class Dehazer:
-    """A network with everything around it: 8-bit images in and out, tiles, self-ensemble.
+    """A network with everything around it: images of 8 or 16 bits in and out, any size, self-ensemble.
+
+    The network sees a large photo as a small picture. A local colour map carries what it does to that picture to every
+    pixel of the photo (src.dehaze.local_colour_map).
 
     Args:
         checkpoint: a .ckpt file, or for a `runtime` other than MindSpore the .onnx file of an exported model. None: the
             shipped checkpoint. The file contains arch and value range.
         device_target: "CPU", "GPU" or "Ascend".
-        tile: longest side in pixels of the network's input, which bounds the memory. 0: AUTO_TILE for images above
-            AUTO_TILE_PIXELS. -1: always the whole image. Tiles overlap by at least `overlap` pixels and are blended
-            there. The network's channel attention averages over a tile, so a tiled result differs slightly from that of
-            the whole image.
+        tile: longest side in pixels of the network's input, which bounds the memory: what the network is to see is cut
+            into tiles if it is larger. 0: AUTO_TILE for pictures above AUTO_TILE_PIXELS. -1: never. Tiles overlap by at
+            least `overlap` pixels and are blended there. The network's channel attention averages over a tile, so tiles
+            of one photo differ in brightness.
         self_ensemble: average over the eight flips and quarter turns, which takes eight times as long.
         device_id: number of the card.
         raw_weights: use the weights of a FILENAME_last.ckpt, not their running average (`--ema_decay`).
@@ -56,9 +62,16 @@ class Dehazer:
         network: replaces the checkpoint. An object with the attributes `path`, `description` and `value_range`, the
             method `expect(shape, calls)`, and a call float32[n, 3, h, w] -> float32[n, 3, h, w], as in
             src.runtime.mindspore_runner.NetworkRunner. A network of fixed size has the attribute `size` (height,
-            width), and larger images are cut into tiles of that size.
+            width). It sees larger images at that size, or with a `work_size` in tiles of that size.
         runtime: "mindspore", "onnxruntime" or "openvino".
         precision: type of OpenVINO's computations, "float32" or "bfloat16".
+        work_size: longer side in pixels at which the network sees a photo. 0: 512 for photos of more than 1 megapixel.
+            -1: the photo's own size. See src.dehaze.work_size.
+        strength: how much of the change to apply, in 0..1. With 0 every pixel stays as it is.
+
+    Attributes:
+        progress: called with (done, all) before, between and after the passes of the network that a photo takes, if
+            there are several.
 
     Raises: InputError if the checkpoint, the device or the runtime cannot be used. UsageError for arguments that are
         wrong or do not fit together.
@@ -68,10 +81,14 @@ class Dehazer:
         self, checkpoint: Optional[PathLike] = None, device_target: str = "CPU", tile: int = 0, overlap: int = OVERLAP,
         self_ensemble: bool = False, device_id: int = 0, network=None, raw_weights: bool = False,
         dcn_backend: str = "auto",
-        runtime: str = MINDSPORE, precision: str = "float32",
+        runtime: str = MINDSPORE, precision: str = "float32", work_size: int = AUTO, strength: float = 1.0,
     ) -> None:
         check_tiles(tile, overlap)
+        check_work_size(work_size)
+        check_strength(strength)
         self.tile, self.overlap, self.self_ensemble = tile, overlap, self_ensemble
+        self.work_size, self.strength = work_size, strength
+        self.progress: Optional[Callable[[int, int], None]] = None
         if network is None:
             path = find_checkpoint(checkpoint)
             check_runtime(path, runtime, precision, device_target, raw_weights, dcn_backend)
@@ -88,32 +105,36 @@ class Dehazer:
         """Restore one image.
 
         Args:
-            image: path of a photo (EXIF rotation is applied, alpha dropped), or uint8 RGB[h, w, 3].
+            image: path of a photo (EXIF rotation is applied, alpha dropped), or uint8 or uint16 RGB[h, w, 3].
 
-        Returns: uint8 RGB[h, w, 3].
+        Returns: RGB[h, w, 3] of the type of the image.
         Raises: InputError if the file cannot be read, a side is shorter than 16 px, or it is larger than the one size
-            of the network and that is too small for tiles; ValueError if an array is not uint8[h, w, 3].
+            of the network and that is too small; ValueError if an array is of another kind.
         """
         name = "image" if isinstance(image, np.ndarray) else str(image)
         pixels = image if isinstance(image, np.ndarray) else read_image(image)
-        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-            raise ValueError(f"image must be uint8[h, w, 3], found {pixels.dtype}{list(pixels.shape)}")
+        if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise ValueError(f"image must be uint8[h, w, 3] or uint16[h, w, 3], found "
+                             f"{pixels.dtype}{list(pixels.shape)}")
         self.check(pixels, name)
-        tile = self._tile(pixels.shape[:2])
-        if tile is None:
-            return to_uint8(self._restore(pixels))
-        return restore_in_tiles(pixels, self._restore, tile, self.overlap, self.fixed)
+        if not self.strength:
+            return pixels.copy()
+        seen = self._seen(pixels)
+        return self._carried_over(pixels, seen, self._dehazed(seen))
 
     def dehaze_batch(self, images: Sequence[np.ndarray]) -> List[np.ndarray]:
         """Restore images of one size in one pass. With tiles or self-ensemble, restore them one by one.
 
-        Args and returns: uint8 RGB[h, w, 3] each. The results equal those of `dehaze`.
+        Args and returns: as for `dehaze`, RGB[h, w, 3] each. The results equal those of `dehaze`.
         """
-        if len(images) == 1 or self.self_ensemble or self._tile(images[0].shape[:2]) is not None:
+        in_tiles = self._tile(self._seen_size(images[0].shape[:2])) is not None
+        if len(images) == 1 or not self.strength or self.self_ensemble or in_tiles:
             return [self.dehaze(image) for image in images]
         for image in images:
             self.check(image, "image")
-        return list(to_uint8(self._run(np.stack(images))))
+        seen = [self._seen(image) for image in images]
+        restored = to_pixels(self._run(np.stack(seen)), seen[0].dtype)
+        return [self._carried_over(*pictures) for pictures in zip(images, seen, restored)]
 
     def diagnose(self, images: Iterable[np.ndarray]) -> Optional[Health]:
         """Find out whether all parts of the network work. `.warning()` of the result names a fault, or is empty.
@@ -133,8 +154,14 @@ class Dehazer:
     def check(self, image: np.ndarray, name: str) -> None:
         """Raises: InputError naming the image if it is too small, or too large for a network of one size."""
         check_size(image, name)
-        if self._tile(image.shape[:2]) is not None and self.fixed:
-            shorter = min(self.fixed)
+        if not self.fixed:
+            return
+        shorter, seen = min(self.fixed), self._seen_size(image.shape[:2])
+        if seen != image.shape[:2] and shorter < SMALLEST:
+            raise InputError(f"{name}: image of {image.shape[1]}x{image.shape[0]} is larger than the model's "
+                             f"{self.fixed[1]}x{self.fixed[0]}, and a model that is to see whole photos needs at least "
+                             f"{SMALLEST}x{SMALLEST}; export a larger one")
+        if self._tile(seen) is not None:
             if shorter < RECEPTIVE_FIELD or self.overlap > shorter - MIN_SIDE:
                 raise InputError(
                     f"{name}: image of {image.shape[1]}x{image.shape[0]} is larger than the model's "
@@ -146,10 +173,11 @@ class Dehazer:
         counts = {}
         for size in () if self.fixed else sizes:
             counts[size] = counts.get(size, 0) + 1
-        for (height, width), count in counts.items():
+        for size, count in counts.items() if self.strength else ():
+            height, width = self._seen_size(size)
             tile = self._tile((height, width))
             if tile is not None:
-                rows, columns = (windows(align_up(side), tile, self.overlap) for side in (height, width))
+                rows, columns = self._windows((height, width))
                 count *= len(rows) * len(columns)
                 height, width = rows[0][1], columns[0][1]
             if self.self_ensemble:
@@ -160,23 +188,66 @@ class Dehazer:
             self.network.expect((together, 3, height, width), count // together)
             self.network.expect((count % together, 3, height, width), 1 if count % together else 0)
 
+    def _seen_size(self, size: Size) -> Size:
+        return seen_size(size, self.work_size, self.fixed)
+
     def _tile(self, size: Size) -> Optional[int]:
-        """Longest side of the tiles for an image of `size`. None if no tiles are needed."""
+        """Longest side of the tiles for a picture of `size`. None if no tiles are needed."""
         if self.fixed:
             return max(self.fixed) if size[0] > self.fixed[0] or size[1] > self.fixed[1] else None
         tile = self.tile or (AUTO_TILE if size[0] * size[1] > AUTO_TILE_PIXELS else WHOLE)
         return tile if tile != WHOLE and max(size) > tile else None
 
-    def _restore(self, image: np.ndarray) -> np.ndarray:
-        """uint8 RGB[h, w, 3] -> float32[h, w, 3] in 0..255, in one pass or in eight."""
-        if self.self_ensemble:
-            return restore_with_ensemble(image, lambda turned: self._run(turned[None])[0])
-        return self._run(image[None])[0]
+    def _windows(self, size: Size) -> List[List[Tuple[int, int]]]:
+        """The rows and the columns of tiles."""
+        tiles, least = self.fixed or [self._tile(size)] * 2, self.fixed or (0, 0)
+        return [windows(max(align_up(side), shortest), tile, self.overlap, self.fixed is not None)
+                for side, shortest, tile in zip(size, least, tiles)]
+
+    def _seen(self, image: np.ndarray) -> np.ndarray:
+        """What the network is to see: the image, or a small picture of it, float32[h, w, 3] in 0..1."""
+        size = self._seen_size(image.shape[:2])
+        if size == image.shape[:2]:
+            return image
+        return local_colour_map.shrink(image, size).astype(np.float32) / np.float32(full_scale(image.dtype))
+
+    def _carried_over(self, image: np.ndarray, seen: np.ndarray, restored: np.ndarray) -> np.ndarray:
+        """The result for the image from that for what the network saw of it."""
+        if seen is image:
+            return restored
+        return local_colour_map.apply(local_colour_map.fit(seen, restored), image)
+
+    def _dehazed(self, picture: np.ndarray) -> np.ndarray:
+        """RGB[h, w, 3] of uint8, uint16 or float32 -> the same, in one piece or in tiles."""
+        tile, passes = self._tile(picture.shape[:2]), 8 if self.self_ensemble else 1
+        if tile is not None:
+            rows, columns = self._windows(picture.shape[:2])
+            passes *= len(rows) * len(columns)
+        run = self._told(passes)
+        restore = (lambda part: restore_with_ensemble(part, run)) if self.self_ensemble else run
+        if tile is None:
+            return to_pixels(restore(picture), picture.dtype)
+        return restore_in_tiles(picture, restore, tile, self.overlap, self.fixed)
+
+    def _told(self, passes: int) -> Restore:
+        """One pass of the network, float32[h, w, 3] as of `_run`, that tells `progress` about itself."""
+        tell, done = self.progress, itertools.count(1)
+        if tell is None or passes == 1:
+            return lambda part: self._run(part[None])[0]
+        tell(0, passes)
+
+        def run(part: np.ndarray) -> np.ndarray:
+            restored = self._run(part[None])[0]
+            tell(next(done), passes)
+            return restored
+
+        return run
 
     def _run(self, images: np.ndarray) -> np.ndarray:
-        """uint8[n, h, w, 3] -> float32[n, h, w, 3] in 0..255, clipped."""
+        """RGB[n, h, w, 3] of uint8, uint16 or float32 -> float32[n, h, w, 3], white as before, clipped."""
         white = self.network.value_range
-        return from_network(self.network(to_network(images, white)), white)
+        restored = from_network(self.network(to_network(images, white)), white, full_scale(images.dtype))
+        return restored if self.strength == 1 else images + np.float32(self.strength) * (restored - images)
 
 
 def open_dehazer(options: SimpleNamespace, mindir_path: str = "") -> Dehazer:
@@ -188,7 +259,7 @@ def open_dehazer(options: SimpleNamespace, mindir_path: str = "") -> Dehazer:
         network = MindirNetwork(mindir_path, options.device_target, options.device_id)
     dehazer = Dehazer(options.ckpt_path or None, options.device_target, options.tile, options.overlap,
                       options.self_ensemble, options.device_id, network, options.raw_weights,
-                      options.dcn_backend, options.runtime, options.precision)
+                      options.dcn_backend, options.runtime, options.precision, options.work_size, options.strength)
     if options.runtime != MINDSPORE:
         print(f"computed by {dehazer.network.description['runtime']}")
     return dehazer
@@ -200,6 +271,8 @@ def check_options(options: SimpleNamespace, mindir_path: str = "") -> None:
     Raises: UsageError for a value out of range, InputError if the checkpoint or the exported model is missing.
     """
     check_tiles(options.tile, options.overlap)
+    check_work_size(options.work_size)
+    check_strength(options.strength)
     if mindir_path and options.raw_weights:
         raise UsageError("--raw_weights: an exported model holds one set of weights; leave it out")
     if mindir_path and options.ckpt_path:
@@ -222,6 +295,12 @@ def check_tiles(tile: int, overlap: int) -> None:
     longest = (AUTO_TILE if tile in (0, WHOLE) else tile) - MIN_SIDE
     if not 0 <= overlap <= longest:
         raise UsageError(f"--overlap {overlap}: must be from 0 to {longest} for --tile {tile}")
+
+
+def check_strength(strength: float) -> None:
+    """Raises: UsageError naming --strength."""
+    if not 0 <= strength <= 1:
+        raise UsageError(f"--strength {strength:g}: must be from 0 to 1")
 
 
 def find_checkpoint(path: Optional[PathLike]) -> Path:

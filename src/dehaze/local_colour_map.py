@@ -16,7 +16,8 @@ the window of (2 RADIUS + 1)^2 pixels around it, of which only those inside the 
 
 M and b are then averaged over the same window, and enlarged linearly between the centres of the small pixels. The fit
 is of the change D, not of J: in a flat window K goes to 0, so that the noise and texture of the photo stay as they are
-(fitting J would blur them), and a network that changes nothing leaves the photo bit for bit.
+(fitting J would blur them), and a network that changes nothing leaves the photo bit for bit. The fit is linear in D: a
+strength s in 0..1 makes D to s D, and so the map to E + s K, s b.
 
 The fit needs float64: the window of a grey picture has a nearly singular S.
 """
@@ -60,12 +61,6 @@ def fit(hazy: np.ndarray, clear: np.ndarray) -> np.ndarray:
         for j, plane in enumerate((*factors, added)):
             coefficients[channel, j] = _mean(plane, window) + (j == channel)
     return coefficients
-
-
-def weaken(coefficients: np.ndarray, strength: float) -> np.ndarray:
-    """The map whose result is in + strength (result - in), for a strength in 0..1. 0: every colour stays as it is."""
-    unchanged = np.eye(3, 4, dtype=np.float32)[..., None, None]
-    return np.float32(strength) * coefficients + np.float32(1 - strength) * unchanged
 
 
 def apply(coefficients: np.ndarray, image: np.ndarray) -> np.ndarray:

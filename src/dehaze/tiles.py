@@ -7,7 +7,8 @@ import numpy as np
 
 ALIGN = 4  # the network halves twice: only tiles that start at multiples of 4 have the sampling grid of the image
 
-Restore = Callable[[np.ndarray], np.ndarray]  # uint8 RGB[h, w, 3] -> float32[h, w, 3] in 0..255
+# RGB[h, w, 3] of uint8, uint16 or float32 -> float32[h, w, 3], white as before (src.data.images.full_scale)
+Restore = Callable[[np.ndarray], np.ndarray]
 Window = Tuple[int, int]
 
 
@@ -53,13 +54,13 @@ def restore_in_tiles(image: np.ndarray, restore: Restore, tile: int, overlap: in
     """Restore an image in tiles. At most one row of tiles is in memory as floats at a time.
 
     Args:
-        image: uint8 RGB[h, w, 3]. This function mirrors it up to multiples of 4, as the network does.
+        image: RGB[h, w, 3] of any type. This function mirrors it up to multiples of 4, as the network does.
         restore: restores one tile. All tiles have one size.
         tile: longest side of a tile in pixels, a multiple of 4.
         overlap: least number of pixels that neighbouring tiles share, at most `tile` - 4.
         fixed: height and width of every tile; replaces `tile`.
 
-    Returns: uint8 RGB[h, w, 3].
+    Returns: RGB[h, w, 3] of the type of `image`.
     """
     height, width = image.shape[:2]
     least = fixed or (0, 0)
@@ -75,7 +76,7 @@ def restore_in_tiles(image: np.ndarray, restore: Restore, tile: int, overlap: in
             weight = row_weights[i][:, None, None] * weight[:, None]
             strip[:, left:right] += restore(image[top:bottom, left:right]) * weight
         finished = (rows[i + 1][0] if i + 1 < len(rows) else bottom) - top
-        result[top:top + finished] = to_uint8(strip[:finished])
+        result[top:top + finished] = to_pixels(strip[:finished], image.dtype)
         strip = np.concatenate((strip[finished:], np.zeros_like(strip[:finished])))
     return result[:height, :width]
 
@@ -83,7 +84,7 @@ def restore_in_tiles(image: np.ndarray, restore: Restore, tile: int, overlap: in
 def restore_with_ensemble(image: np.ndarray, restore: Restore) -> np.ndarray:
     """The mean of the eight results for the flipped and turned image, each turned back.
 
-    uint8 RGB[h, w, 3] -> float32[h, w, 3]. In four of the eight calls, `restore` gets height and width exchanged.
+    RGB[h, w, 3] of any type -> float32[h, w, 3]. In four of the eight calls, `restore` gets height and width exchanged.
     """
     total = np.zeros(image.shape, np.float32)
     for turns in (0, 2, 1, 3):  # first one size, then the other, because each needs a graph
@@ -93,9 +94,11 @@ def restore_with_ensemble(image: np.ndarray, restore: Restore) -> np.ndarray:
     return total / 8
 
 
-def to_uint8(values: np.ndarray) -> np.ndarray:
-    """Clip and round float[...] in 0..255 to uint8."""
-    return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+def to_pixels(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Clip and round float[...] in 0..full_scale(dtype) to uint8 or uint16. A float type keeps them as they are."""
+    if not np.issubdtype(dtype, np.integer):
+        return values.astype(dtype, copy=False)
+    return np.rint(np.clip(values, 0, np.iinfo(dtype).max)).astype(dtype)
 
 
 def align_up(value: int) -> int:

@@ -188,5 +188,6 @@ class Evaluation:
         data = "" if options.data_test == "Demo" else options.dir_data
         return {"checkpoint": str(network.path), "checkpoint_sha256": sha256(network.path), **network.description,
                 "data_test": options.data_test, "dir_data": data, "device_target": options.device_target,
+                "work_size": options.work_size, "strength": options.strength,
                 "tile": options.tile, "overlap": options.overlap, "self_ensemble": options.self_ensemble,
                 "raw_weights": options.raw_weights, "batch_size": options.batch_size}

@@ -10,6 +10,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 from PIL import Image
 
+from ..data.images import Photo
 from ..errors import InputError, one_line
 from ..files import PathLike, atomic_write
 from .html import Entry, page
@@ -78,6 +79,12 @@ class Report:
                     file.writelines(page(self.title, self.facts, self.entries))
         except OSError as error:
             raise InputError(f"{path}: cannot be written ({error.strerror or one_line(error)})") from None
+
+
+def as_shown(photo: Photo) -> np.ndarray:
+    """A photo as its file shows it, for `Report.add`: uint8 RGB[h, w, 3], grey if the file is."""
+    rgb = photo.rgb if photo.rgb.dtype == np.uint8 else ((photo.rgb + np.uint32(128)) // 257).astype(np.uint8)
+    return np.asarray(Image.fromarray(rgb).convert("L").convert("RGB")) if photo.is_grey else rgb
 
 
 def software_versions() -> Dict[str, str]:

@@ -11,6 +11,7 @@ from mindspore import Tensor
 from ..data.images import image_size, to_network
 from ..data.pairs import Pair, load_pair
 from ..dehaze.dehazer import Dehazer
+from ..dehaze.work_size import FULL
 from ..distributed.ranks import Ranks
 from ..evaluate.metrics import psnr, ssim
 from ..network.aecrnet import Dehaze
@@ -47,7 +48,7 @@ class Validation:
         self._net, self._ranks, self._count = net.set_train(False), ranks, len(pairs)
         self._own = pairs[ranks.rank::ranks.size]
         self._network = _StoppableRunner(net)
-        self._dehazer = Dehazer(network=self._network)
+        self._dehazer = Dehazer(network=self._network, work_size=FULL)  # scores are defined on whole images
         self._dehazer.expect(filter(None, (image_size(pair.hazy) for pair in self._own)))
 
     def score(self, weights: Dict[str, Tensor], stop: Callable[[], bool] = lambda: False
