@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import _clone  # noqa: F401
-from src import errors
 from src.cli.config import Parser
+from src.cli.entry import run_as_program
 from src.errors import InputError, UsageError
 from src.files import atomic_write
 
@@ -103,4 +103,4 @@ def line(case: str, row: Dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_as_program(main)

@@ -19,8 +19,8 @@ from typing import Callable
 import numpy as np
 
 import _clone  # noqa: F401
-from src import errors
 from src.cli import config
+from src.cli.entry import run_as_program
 
 SECTIONS = ("model", "device", "data", "train", "contrast", "checkpoint")
 REPEATS = 10
@@ -52,7 +52,7 @@ def step(options: SimpleNamespace, ranks) -> Callable[[], None]:
     """A training step on a random batch of this rank."""
     from mindspore import Tensor, float32
 
-    from src.network.aecrnet import VALUE_RANGE
+    from src.spec import VALUE_RANGE
     from src.train import setup
 
     cell = setup.train_cell(options, setup.network(options), ranks)
@@ -87,4 +87,4 @@ def print_times(ranks, name: str, run: Callable[[], None]) -> None:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_as_program(main)

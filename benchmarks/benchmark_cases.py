@@ -23,9 +23,10 @@ import _clone  # noqa: F401
 from src.cli import config
 from src.data.images import read_image, write_image
 from src.distributed.ranks import Ranks
-from src.network.aecrnet import VALUE_RANGE, Dehaze
+from src.network.aecrnet import Dehaze
 from src.network.dcn import modulated_deform_conv2d
 from src.network.layers import WideConv, conv2d, upsample
+from src.spec import VALUE_RANGE
 from src.train import setup
 from src.train.loss import ContrastLoss
 from src.train.vgg import random_vgg19

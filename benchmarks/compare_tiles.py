@@ -14,11 +14,12 @@ from typing import Iterator, List, Optional, Tuple
 import numpy as np
 
 import _clone  # noqa: F401
-from src import errors
 from src.cli.config import Parser
+from src.cli.entry import run_as_program
 from src.data.images import read_image
-from src.dehaze.dehazer import OVERLAP, WHOLE, Dehazer, check_tiles
+from src.dehaze.dehazer import WHOLE, Dehazer, check_tiles
 from src.evaluate.metrics import psnr
+from src.spec import OVERLAP
 
 
 def main(argv: Optional[List[str]] = None) -> None:
@@ -55,4 +56,4 @@ def photos(paths: List[str]) -> Iterator[Tuple[str, np.ndarray]]:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_as_program(main)

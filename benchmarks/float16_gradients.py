@@ -16,9 +16,9 @@ import numpy as np
 from mindspore import Tensor
 
 import _clone  # noqa: F401
-from src import errors
 from src.cli import config
 from src.cli.config import Parser
+from src.cli.entry import run_as_program
 from src.cli.train import SECTIONS
 from src.data.demo import demo_pairs
 from src.data.images import to_network
@@ -63,4 +63,4 @@ def gradients(level, crops, scales):
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_as_program(main)

@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Dict, Set
 
 import _clone  # noqa: F401
-from src import errors
 from src.cli.config import Parser
+from src.cli.entry import run_as_program
+from src.errors import InputError
+from src.spec import ARCHS
 
 CALL = re.compile(r"\s+%\d+\([^)]*\) = (?:PrimFunc_)?(\w+)\(")
 NO_KERNEL = {"Depend", "Load", "MakeTuple", "TupleGetItem", "UpdateState", "Return", "Constant", "Partial", "Switch",
@@ -47,7 +49,7 @@ LITE = {"Add": "AddFusion", "BiasAdd": "BiasAdd", "Cast": "Cast", "Concat": "Con
 
 def main() -> int:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arch", choices=("gitee", "paper"), default="paper")
+    parser.add_argument("--arch", choices=ARCHS, default="paper")
     parser.add_argument("--amp_level", choices=("O0", "O2", "O3"), default="O3")
     parser.add_argument("--dcn_backend", choices=("gather", "native"), default="native")
     parser.add_argument("--mindir", type=Path, help="an exported model instead")
@@ -57,7 +59,7 @@ def main() -> int:
         compile_graph(options)
     elif options.mindir:
         if not options.mindir.is_file():
-            raise errors.InputError(f"--mindir {options.mindir}: no such file")
+            raise InputError(f"--mindir {options.mindir}: no such file")
         print_lite_table(mindir_operators(options.mindir))
     else:
         print_table({kind: compiled_operators(kind) for kind in ("train", "infer")})
@@ -142,4 +144,4 @@ def print_lite_table(names: Set[str]) -> None:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_as_program(main)

@@ -29,8 +29,8 @@ import numpy as np
 import psutil
 
 import _clone
-from src import errors
 from src.cli.config import Parser
+from src.cli.entry import run_as_program
 from src.data.images import write_image
 from src.errors import InputError
 from src.network.checkpoint import load_checkpoint
@@ -171,4 +171,4 @@ def contents(folder: Path) -> Tuple[Dict[str, bytes], List[Dict[str, str]]]:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_as_program(main)

@@ -8,9 +8,9 @@ import csv
 from pathlib import Path
 from typing import List, NamedTuple, Optional, Sequence
 
-from src import errors
 from src.cli.config import Parser
-from src.errors import InputError
+from src.cli.entry import run_as_program
+from src.errors import InputError, one_line
 from src.files import atomic_write
 
 
@@ -46,7 +46,7 @@ def read_log(path: Path, seen: float) -> Curve:
         l1 = [float(row["l1"]) for row in rows]
         psnr = [(x, float(row["psnr"])) for x, row in zip(crops, rows) if row["psnr"]]
     except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path}: not the log of a run ({errors.one_line(error)})") from None
+        raise InputError(f"{path}: not the log of a run ({one_line(error)})") from None
     if not rows:
         raise InputError(f"{path}: holds no row")
     return Curve(list(zip(crops, l1)), psnr)
@@ -69,4 +69,4 @@ def draw(curves: Sequence[Curve], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_as_program(main)

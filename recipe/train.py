@@ -42,8 +42,8 @@ from recipe.health import firing, revive, silent_share, trunk_state
 from recipe.network import Dehaze, compiled_network
 from recipe.optimizer import Optimizer
 from recipe.real_pairs import RealPair, load_real_pairs, parse_pairs
-from src import errors
 from src.cli.config import Parser
+from src.cli.entry import run_as_program
 from src.convert.torch_weights import check, read_state
 from src.distributed.signals import StopSignals
 from src.errors import InputError, UsageError, one_line
@@ -330,4 +330,4 @@ def score(net: Dehaze, hazy: np.ndarray, clear: np.ndarray) -> float:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_as_program(main)

@@ -19,8 +19,8 @@ from typing import Any, Dict, Mapping, Optional, Sequence
 from mindspore import nn
 
 import _clone  # noqa: F401
-from src import errors
 from src.cli.config import Parser
+from src.cli.entry import run_as_program
 from src.convert.torch_weights import TORCH_SUFFIXES, aecrnet_names, check, read_state, vgg19_names, write_state
 from src.errors import InputError, UsageError, one_line
 from src.network.aecrnet import Dehaze
@@ -95,4 +95,4 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_as_program(main)

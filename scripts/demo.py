@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 import _clone  # noqa: F401
-from src import errors
 from src.cli.config import Parser
+from src.cli.entry import run_as_program
 from src.data.demo import demo_pairs
 from src.data.images import write_image
 from src.dehaze.dehazer import BENCHMARK_CHECKPOINT, Dehazer, find_checkpoint
@@ -75,4 +75,4 @@ def _write_report(path: Path, checkpoint: Path, dehazer: Dehazer, entries) -> Pa
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_as_program(main)

@@ -20,8 +20,8 @@ import numpy as np
 from tqdm import tqdm
 
 import _clone  # noqa: F401
-from src import errors
 from src.cli.config import Parser
+from src.cli.entry import run_as_program
 from src.data.haze import ITS_AIRLIGHT, ITS_BETA, SOTS_AIRLIGHT, SOTS_BETAS, sample_haze
 from src.data.images import write_image
 from src.data.sources import PhotoSource, check_haze_ranges, open_source
@@ -115,4 +115,4 @@ def write_scene(source, index: int, number: int, options: argparse.Namespace, ou
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_as_program(main)

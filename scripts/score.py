@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import List, Optional, Tuple
 
 import _clone  # noqa: F401
-from src import errors
 from src.cli.config import Parser
+from src.cli.entry import run_as_program
 from src.data.images import read_image
 from src.data.pairs import Pair, find_pairs, match_sizes
-from src.errors import InputError, UsageError, UserError
+from src.errors import InputError, UsageError, UserError, one_line
 from src.evaluate.scores import means, score, table, write_table
 from src.files import make_output_folder
 
@@ -82,7 +82,7 @@ def score_folder(pairs: List[Pair], unmatched: List[Path], folder: Path) -> int:
                 raise InputError(f"{folder / pair.name}.png: is {restored.shape[1]}x{restored.shape[0]}, "
                                  f"the hazy image {hazy.shape[1]}x{hazy.shape[0]}")
         except InputError as error:
-            failures.append(errors.one_line(error))
+            failures.append(one_line(error))
             continue
         rows.append({"name": pair.name, "width": hazy.shape[1], "height": hazy.shape[0],
                      **score(restored, hazy, clear)})
@@ -96,4 +96,4 @@ def score_folder(pairs: List[Pair], unmatched: List[Path], folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run_as_program(main)

@@ -15,6 +15,8 @@ from .errors import InputError, UsageError, one_line
 
 PathLike = Union[str, "os.PathLike[str]"]
 
+LONGEST_NAME = 255  # bytes, of the usual file systems
+
 
 @contextlib.contextmanager
 def atomic_write(path: PathLike) -> Iterator[Path]:
@@ -35,6 +37,15 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def path_rule(text: str) -> str:
+    """The rule that a path breaks, or an empty text. For such names, `Path.is_file` raises an exception."""
+    if text == "":
+        return "must not be empty"
+    if "\0" in text or any(len(os.fsencode(part)) > LONGEST_NAME for part in text.split("/")) or len(text) > 4000:
+        return f"must be a path of names of at most {LONGEST_NAME} bytes"
+    return ""
 
 
 def make_output_folder(path: PathLike, flag: str) -> Path:

@@ -16,8 +16,8 @@ import psutil
 from mindspore import Tensor, nn
 
 from golden.seeded import seeded
-from src import errors
 from src.cli import train
+from src.cli.entry import run_as_program
 from src.distributed.ranks import Ranks
 from src.train import setup
 from src.train.log import TrainingLog
@@ -142,4 +142,4 @@ def after_step(step, act, and_later=False):
 
 if __name__ == "__main__":
     plans = json.loads(Path(sys.argv[1]).read_text())
-    errors.run(lambda: max(map(run, plans)))
+    run_as_program(lambda: max(map(run, plans)))

@@ -2,8 +2,8 @@
 import time
 
 import training
-from src import errors
 from src.cli import train
+from src.cli.entry import run_as_program
 from src.train.log import TrainingLog
 
 original = TrainingLog.add_step
@@ -16,4 +16,4 @@ def add_step(log, step, **values):
 
 TrainingLog.add_step = add_step
 training.use_small_net()
-errors.run(train.main)
+run_as_program(train.main)

@@ -6,8 +6,9 @@ from mindspore import Tensor, nn, ops
 
 from compiled import Gradients, arrays, both_modes, both_modes_slow_graph, difference, running
 from golden.seeded import image, seeded
-from src.network.aecrnet import ARCHS, RGB_MEAN, RGB_STD, VALUE_RANGE, Dehaze
+from src.network.aecrnet import RGB_MEAN, RGB_STD, Dehaze
 from src.network.layers import ReflectionPad, WideConv
+from src.spec import ARCHS, VALUE_RANGE
 
 BLOCK = ["block.conv1", "block.conv2", "block.calayer.ca.0", "block.calayer.ca.2", "block.palayer.pa.0",
          "block.palayer.pa.2"]
@@ -65,7 +66,7 @@ def test_parameters_have_the_originals_names_and_count(arch):
 
 
 def test_impossible_networks_are_an_error():
-    with pytest.raises(ValueError, match="arch must be gitee or paper, not resnet"):
+    with pytest.raises(ValueError, match="arch must be one of gitee, paper, not resnet"):
         Dehaze("resnet")
     with pytest.raises(ValueError, match="dcn_sampling of arch paper must be exact, not gitee"):
         Dehaze("paper", dcn_sampling="gitee")

@@ -10,8 +10,8 @@ from compiled import running
 from golden.seeded import image, seeded
 from src.cli import config, train
 from src.distributed.ranks import Ranks
-from src.network.aecrnet import VALUE_RANGE
 from src.network.dcn import DeformConv2d
+from src.spec import VALUE_RANGE
 from src.train import amp, setup
 
 STEPS, SIDE = 30, 16

@@ -18,9 +18,11 @@ from mutated import originals, write_mutated
 from src.data.images import read_photo, write_photo
 from src.dehaze.dehazer import Dehazer
 from src.export.lite import rewrite_for_lite20
-from src.export.mindir import MindirNetwork, write_model, write_sidecar
+from src.export.mindir import write_model
 from src.network.aecrnet import Dehaze
 from src.network.checkpoint import describe, load_network, save_checkpoint
+from src.runtime.mindir_runner import MindirRunner
+from src.runtime.sidecar import write_sidecar
 
 pytestmark = pytest.mark.slow
 
@@ -155,7 +157,7 @@ def test_model_of_one_size_is_padded_to_and_tiled_as_in_python(models, lite, tmp
     write_model(net, original, "MINDIR", (148, 160))
     rewrite_for_lite20(original, rewritten)
     write_sidecar(rewritten, "paper", (148, 160))
-    dehazer = Dehazer(network=MindirNetwork(original), overlap=32)
+    dehazer = Dehazer(network=MindirRunner(original), overlap=32)
     for size in ((61, 98), (170, 261), (150, 90)):
         Image.fromarray(photo(3, *size)).save(tmp_path / "photo.png")
         run(lite, "--model_path", rewritten, "--input", tmp_path / "photo.png", "--output", tmp_path / "out",

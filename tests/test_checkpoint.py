@@ -8,8 +8,9 @@ from golden.seeded import image
 from src.errors import InputError
 from src.files import atomic_write
 from src.network import checkpoint
-from src.network.aecrnet import ARCHS, Dehaze
+from src.network.aecrnet import Dehaze
 from src.network.checkpoint import describe, load_checkpoint, load_into, load_network, save_checkpoint
+from src.spec import ARCHS
 
 
 def weights(net):

@@ -4,8 +4,8 @@ import re
 import pytest
 import yaml
 
-from src import errors
 from src.cli import config
+from src.cli.entry import run_as_program
 from src.errors import UsageError
 
 INFER = ("device", "inference", "infer")
@@ -189,7 +189,7 @@ def test_missing_files_and_folders_are_one_line(tmp_path, capsys):
 def assert_one_line(capsys, path):
     """The script ends with exit code 2 and a line that names the flag and the file."""
     with pytest.raises(SystemExit) as done:
-        errors.run(lambda: parse("--config", str(path), sections=TRAIN))
+        run_as_program(lambda: parse("--config", str(path), sections=TRAIN))
     assert done.value.code == 2
     output = capsys.readouterr()
     assert output.out == "" and output.err.startswith(f"error: --config {path}: ")

@@ -18,9 +18,12 @@ from src.data.images import write_image
 from src.dehaze.dehazer import SHIPPED_CHECKPOINT, Dehazer
 from src.errors import InputError, UsageError
 from src.export import lite
-from src.export.mindir import MindirNetwork, read_sidecar, write_sidecar
+from src.export.comparison import compare
 from src.network.aecrnet import Dehaze
 from src.network.checkpoint import describe, save_checkpoint
+from src.runtime.mindir_runner import MindirRunner
+from src.runtime.sidecar import read_sidecar, write_sidecar
+from src.spec import TOLERANCE
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -87,7 +90,7 @@ def test_a_model_that_differs_from_the_checkpoint_fails_and_no_file_is_touched(m
     other = Dehaze("gitee").set_train(False)
     before = {path: path.read_bytes() for path in models.folder.iterdir()}
     with pytest.raises(InputError, match=r"fixed.mindir: differs from the checkpoint by .* of the range, more than"):
-        export.compare(other, models.fixed, [(52, 72)])
+        compare(other, MindirRunner(models.fixed), TOLERANCE)
     assert {path: path.read_bytes() for path in models.folder.iterdir()} == before
 
 
@@ -107,7 +110,7 @@ def test_an_operator_that_lite_lacks_is_named_and_the_model_stays(models, tmp_pa
         export.main(["--ckpt_path", str(models.gitee), "--image_height", "16", "--image_width", "16", "--lite2",
                      "--file_name", str(tmp_path / "m")])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.json", "m.mindir"]
-    assert MindirNetwork(tmp_path / "m.mindir").size == (16, 16)
+    assert MindirRunner(tmp_path / "m.mindir").size == (16, 16)
 
 
 # scoring
@@ -137,7 +140,7 @@ def test_exported_model_scores_as_its_checkpoint_does(kind, checkpoint, sizes, m
 def test_smaller_images_are_mirrored_up_to_the_size_of_the_model(models):
     small = photo(31, 40)
     mirrored = np.pad(small, ((0, 21), (0, 32), (0, 0)), mode="reflect")
-    dehazer = Dehazer(network=MindirNetwork(models.fixed))
+    dehazer = Dehazer(network=MindirRunner(models.fixed))
     assert np.array_equal(dehazer.dehaze(small), dehazer.dehaze(mirrored)[:31, :40])
 
 
@@ -224,7 +227,7 @@ def test_no_sidecar_is_said_clearly(content, text, copied):
 def test_a_model_for_lite_is_no_traceback_in_mindspore(models, tmp_path):
     lite.rewrite_for_lite20(models.open, tmp_path / "open_lite20.mindir")
     write_sidecar(tmp_path / "open_lite20.mindir", "paper", None)
-    model = MindirNetwork(tmp_path / "open_lite20.mindir")
+    model = MindirRunner(tmp_path / "open_lite20.mindir")
     with pytest.raises(InputError, match="open_lite20.mindir: MindSpore cannot run it at 32x24 "):
         model(np.zeros((1, 3, 24, 32), np.float32))
 
@@ -232,7 +235,7 @@ def test_a_model_for_lite_is_no_traceback_in_mindspore(models, tmp_path):
 def test_a_truncated_model_is_refused_also_where_its_sidecar_fits(copied):
     os.truncate(copied, copied.stat().st_size // 2)
     with pytest.raises(InputError, match="sha256 differs"):
-        MindirNetwork(copied)
+        MindirRunner(copied)
     write_sidecar(copied, "gitee", (52, 72))
     with pytest.raises(InputError, match="m.mindir: not a MINDIR"):
-        MindirNetwork(copied)
+        MindirRunner(copied)

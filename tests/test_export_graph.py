@@ -5,8 +5,9 @@ import pytest
 
 from golden.seeded import image, seeded
 from src.export.graph import DeformConvGraph, ExportGraph
-from src.network.aecrnet import VALUE_RANGE, Dehaze
+from src.network.aecrnet import Dehaze
 from src.network.dcn import DeformConv2d
+from src.spec import VALUE_RANGE
 
 FORMS = [("gitee", "exact"), ("gitee", "gitee"), ("paper", "exact")]
 

@@ -16,7 +16,7 @@ from src.errors import InputError, UsageError
 from src.network.aecrnet import Dehaze
 from src.network.checkpoint import describe, load_network, save_checkpoint
 from src.runtime import mindspore_runner as network_runner
-from src.runtime.mindspore_runner import NetworkRunner
+from src.runtime.mindspore_runner import CheckpointRunner
 
 
 def photo(height, width, seed=0):
@@ -31,7 +31,7 @@ def network(tmp_path):
 
 @pytest.fixture(scope="module")
 def runner(random_checkpoint):
-    return NetworkRunner(random_checkpoint)
+    return CheckpointRunner(random_checkpoint)
 
 
 def as_float(image):
@@ -347,7 +347,7 @@ def test_graph_pynative_and_batch_agree(runner):
     assert np.abs(operator_by_operator - as_a_graph).max() < 0.01
 
 
-class Recording(NetworkRunner):
+class Recording(CheckpointRunner):
     """Records the way of each call, and calls neither network."""
 
     def __init__(self):
@@ -428,7 +428,7 @@ def test_memory_is_bounded_over_many_sizes(monkeypatch):
 
 def test_an_unknown_device_is_named(random_checkpoint):
     with pytest.raises(InputError, match="--device_target Abacus: cannot be used"):
-        NetworkRunner(random_checkpoint, "Abacus")
+        CheckpointRunner(random_checkpoint, "Abacus")
 
 
 def test_compare_tiles_prints_a_line_for_each_photo_and_tile(random_checkpoint, tmp_path, capsys):

@@ -11,14 +11,16 @@ from test_export_graph import FORMS, seeded_network
 from golden.seeded import image
 from src.cli import export
 from src.errors import InputError
-from src.export import onnx as onnx_model_module
-from src.export.onnx import onnx_model
-from src.network.aecrnet import VALUE_RANGE, Dehaze
+from src.export import comparison
+from src.export import onnx as onnx_export
+from src.network.aecrnet import Dehaze
 from src.network.checkpoint import load_network
 from src.network.dcn import DeformConv2d
 from src.runtime.onnx_dcn import deform_conv
+from src.runtime.onnx_model import onnx_model
 from src.runtime.onnx_nodes import Graph
 from src.runtime.onnx_runner import OnnxRunner
+from src.spec import VALUE_RANGE
 
 # after mindspore, which chooses the protobuf implementation that its own message classes need
 import onnx  # isort: skip
@@ -103,7 +105,7 @@ def test_the_file_says_what_it_is_and_stands_alone(random_checkpoint, tmp_path, 
 @pytest.mark.usefixtures("mode_kept")
 def test_a_model_that_differs_from_the_checkpoint_leaves_the_old_file(random_checkpoint, tmp_path, monkeypatch):
     (tmp_path / "m.onnx").write_text("of yesterday")
-    monkeypatch.setattr(onnx_model_module, "TOLERANCE", -1.0)
+    monkeypatch.setattr(onnx_export, "TOLERANCE", -1.0)
     with pytest.raises(InputError, match="m.onnx: differs from the checkpoint by .* of the range, .*nothing was"):
         export.main(["--ckpt_path", str(random_checkpoint), "--file_format", "ONNX", "--dynamic", "--file_name",
                      str(tmp_path / "m")])
@@ -112,7 +114,7 @@ def test_a_model_that_differs_from_the_checkpoint_leaves_the_old_file(random_che
 
 
 def test_a_model_of_open_size_is_compared_at_three_sizes():
-    assert len(set(onnx_model_module.CHECKED_SIZES)) == 3
+    assert len(set(comparison.SIZES)) == 3
 
 
 def test_the_references_sampling_has_no_native_operator():

@@ -15,10 +15,10 @@ from src.cli import infer
 from src.data.images import read_image, write_image
 from src.dehaze.dehazer import SHIPPED_CHECKPOINT, Dehazer
 from src.errors import InputError, UsageError
-from src.export.onnx import onnx_model
 from src.network.aecrnet import Dehaze
 from src.network.checkpoint import load_network
 from src.runtime import onnx_runner
+from src.runtime.onnx_model import onnx_model
 from src.runtime.onnx_runner import OnnxRunner
 
 # after mindspore, which chooses the protobuf implementation that its own message classes need

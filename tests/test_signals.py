@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from halving import HalvingNetwork
-from src import errors
 from src.cli import infer
+from src.cli.entry import run_as_program
 from src.data.images import write_image
 from src.dehaze.dehazer import Dehazer
 from training import ENVIRONMENT, ROOT
@@ -114,6 +114,6 @@ def test_exit_codes(capsys, error, code, said):
 
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as ended:
-        errors.run(main)
+        run_as_program(main)
     signal.signal(signal.SIGTERM, before)
     assert ended.value.code == code and capsys.readouterr().err.splitlines()[-1] == said

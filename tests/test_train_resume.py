@@ -232,8 +232,8 @@ def test_a_second_training_in_the_folder_is_told_who_holds_it(train_data, whole_
 
 @pytest.mark.slow
 def test_two_trainings_started_at_once_end_as_one(train_data, whole_run, tmp_path):
-    code = ("import sys, training; from src.cli import train; from src import errors; training.use_small_net(); "
-            "errors.run(lambda: train.main(training.flags(*sys.argv[1:])))")
+    code = ("import sys, training; from src.cli import train; from src.cli.entry import run_as_program; "
+            "training.use_small_net(); run_as_program(lambda: train.main(training.flags(*sys.argv[1:])))")
     both = [subprocess.Popen([sys.executable, "-c", code, str(train_data), str(tmp_path)], env=ENVIRONMENT, cwd=ROOT,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     output = [process.communicate(timeout=300) for process in both]

@@ -14,9 +14,9 @@ import pytest
 
 from browser import chromium, show
 from src.data.images import from_network, read_image, to_network, write_image
-from src.dehaze.dehazer import OVERLAP
 from src.dehaze.tiles import restore_in_tiles
 from src.errors import InputError
+from src.spec import OVERLAP
 from src.web import folder as web
 
 pytestmark = pytest.mark.slow

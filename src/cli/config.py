@@ -11,22 +11,23 @@ import yaml
 
 from ..errors import UsageError, one_line
 from ..files import PathLike, atomic_write, shipped
+from ..spec import ARCHS, DCN_BACKENDS, PRECISIONS, RUNTIMES, SAMPLINGS
 from . import limits
 
 DEFAULTS = shipped("configs/gitee.yaml")
 
 CHOICES = {
-    "arch": ("gitee", "paper"),
-    "dcn_sampling": ("exact", "gitee"),
+    "arch": ARCHS,
+    "dcn_sampling": SAMPLINGS,
     "device_target": ("CPU", "GPU", "Ascend"),
-    "dcn_backend": ("auto", "gather", "native"),
+    "dcn_backend": DCN_BACKENDS,
     "lr_schedule": ("cosine", "constant", "step"),
     "amp_level": ("auto", "O0", "O2", "O3"),
     "amp_dtype": ("float16", "bfloat16"),
     "file_format": ("MINDIR", "AIR", "ONNX"),
     "onnx_dcn": ("gather", "native"),
-    "runtime": ("mindspore", "onnxruntime", "openvino"),
-    "precision": ("float32", "bfloat16"),
+    "runtime": RUNTIMES,
+    "precision": PRECISIONS,
     "format": ("png", "same"),
 }
 

@@ -18,13 +18,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import List, Optional, Tuple
 
-from .. import errors
 from ..data.pairs import PAIR_LAYOUTS, Pair, find_pairs
 from ..dehaze.dehazer import BENCHMARK_CHECKPOINT, check_options, open_dehazer
 from ..errors import UsageError
 from ..evaluate.evaluation import Evaluation
 from ..files import make_output_folder
 from . import config
+from .entry import run_as_program
 
 SECTIONS = ("device", "inference", "eval", "cloud")
 
@@ -83,4 +83,4 @@ def find_test_set(options: SimpleNamespace, output: Path) -> Tuple[List[Pair], L
 
 def run() -> None:
     """eval.py, and the installed command aecrnet-eval."""
-    errors.run(main)
+    run_as_program(main)

@@ -17,21 +17,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import List, Optional, Tuple
 
-import numpy as np
 import psutil
 
-from .. import errors
 from ..dehaze.dehazer import find_checkpoint
-from ..dehaze.tiles import align_up
 from ..errors import InputError, UsageError
 from ..files import make_output_folder, sha256
+from ..runtime.opening import open_mindir
+from ..spec import TOLERANCE, align_up
 from ..web.folder import find_npm, write_web
 from . import config
+from .entry import run_as_program
 
 SECTIONS = ("device", "export")
-TOLERANCE = 1e-4  # largest difference between checkpoint and exported model, as a fraction of the value range
 BYTES_A_PIXEL = 8000  # memory for writing and comparing the model
-CHECKED_SIZES = ((64, 48), (48, 80))  # sizes of the comparison if height and width are open
 
 Size = Optional[Tuple[int, int]]  # height and width; None where they are open
 
@@ -47,7 +45,8 @@ def main(argv: Optional[List[str]] = None) -> int:
 
     import mindspore  # a slow import, so flags and files are checked first
 
-    from ..distributed.ranks import select_device
+    from ..device import select_device
+    from ..export.comparison import compare
     from ..export.mindir import write_model
     from ..network.checkpoint import load_network
 
@@ -61,7 +60,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     write_model(net, path, options.file_format, size)
     print(written(path, net, size, checkpoint, options))
     if options.file_format == "MINDIR":
-        compare(net, path, [size] if size else CHECKED_SIZES)
+        print("\n".join(compare(net, open_mindir(path), TOLERANCE)))
     else:
         print(f"not compared with the checkpoint: MindSpore loads MINDIR only, not {options.file_format}")
     if options.lite2:
@@ -71,7 +70,8 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 def export_onnx(net, path: Path, size: Size, checkpoint: Path, options: SimpleNamespace) -> None:
     """Write the model if it equals the checkpoint; otherwise write no file."""
-    from ..export.onnx import onnx_model, write_onnx
+    from ..export.onnx import write_onnx
+    from ..runtime.onnx_model import onnx_model
 
     model = onnx_model(net, sha256(checkpoint), size, options.onnx_dcn, options.half)
     found = write_onnx(net, path, model, options.half)
@@ -123,33 +123,10 @@ def shape_text(size: Size, options: SimpleNamespace) -> str:
     return f"{text} (the next multiples of 4; {options.image_width}x{options.image_height} is mirrored up to it)"
 
 
-def compare(net, path: Path, sizes: List[Tuple[int, int]]) -> None:
-    """Load the file again and compare it with the checkpoint's network on seeded images.
-
-    Raises: InputError above the tolerance. The files stay, so that the user can examine them.
-    """
-    from mindspore import Tensor
-
-    from ..export.mindir import MindirNetwork
-    from ..network.aecrnet import VALUE_RANGE
-
-    white = VALUE_RANGE[net.arch]
-    images = [np.random.default_rng(0).random((1, 3) + tuple(size), np.float32) * white for size in sizes]
-    results = [np.clip(net(Tensor(x)).asnumpy(), 0, white) for x in images]
-    model = MindirNetwork(path)
-    for size, x, expected in zip(sizes, images, results):
-        difference = float(np.abs(model(x) - expected).max()) / white
-        print(f"loaded again, at {size[1]}x{size[0]}: largest difference to the checkpoint "
-              f"{difference:.1e} of the range")
-        if not difference <= TOLERANCE:
-            raise InputError(f"{path}: differs from the checkpoint by {difference:.1e} of the range, "
-                             f"more than {TOLERANCE}")
-
-
 def write_for_lite(path: Path, arch: str, size: Size) -> None:
     """The same model for MindSpore Lite 2.0.0, with its own sidecar."""
     from ..export.lite import rewrite_for_lite20
-    from ..export.mindir import write_sidecar
+    from ..runtime.sidecar import write_sidecar
 
     lite = path.with_name(f"{path.stem}_lite20.mindir")
     rewrite_for_lite20(path, lite)
@@ -159,4 +136,4 @@ def write_for_lite(path: Path, arch: str, size: Size) -> None:
 
 def run() -> None:
     """export.py, and the installed command aecrnet-export."""
-    errors.run(main)
+    run_as_program(main)

@@ -20,15 +20,15 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 from tqdm import tqdm
 
-from .. import errors
 from ..data.images import Photo, check_size, read_photo, write_photo
 from ..dehaze.dehazer import Dehazer, check_options, open_dehazer
 from ..dehaze.pipeline import dehaze_all, sort_by_size
 from ..dehaze.plan import Job, plan
 from ..dehaze.work_size import AUTO_SIDE, FULL, WHOLE_PIXELS
-from ..errors import UsageError, UserError
+from ..errors import UsageError, UserError, one_line
 from ..report.report import Report, as_shown, software_versions
 from . import config
+from .entry import run_as_program
 
 SECTIONS = ("device", "inference", "infer")
 VIDEO_FLAGS = ("blend",)
@@ -91,7 +91,7 @@ def dehaze_photos(dehazer: Dehazer, jobs: List[Job], options: SimpleNamespace) -
             for _, outcome in results:
                 if isinstance(outcome, UserError):
                     failures += 1
-                    bar.write(f"error: {errors.one_line(outcome)}", file=sys.stderr)
+                    bar.write(f"error: {one_line(outcome)}", file=sys.stderr)
                     continue  # the bar shows what was dehazed
                 bar.update()
     finally:  # also after an interruption
@@ -140,7 +140,7 @@ def dehaze_clip(dehazer: Dehazer, job: Job, options: SimpleNamespace) -> bool:
             stats = dehaze_video(job.source, job.target, restore, options.blend, show,
                                  lambda line: bar.write(f"{job.target}: {line}"))
         except UserError as error:
-            bar.write(f"error: {errors.one_line(error)}", file=sys.stderr)
+            bar.write(f"error: {one_line(error)}", file=sys.stderr)
             return False
         except KeyboardInterrupt:
             bar.write(f"{job.target}: not finished and not kept; the next run starts this video anew", file=sys.stderr)
@@ -166,4 +166,4 @@ def work_size_fact(work_size: int) -> str:
 
 def run() -> None:
     """infer.py, and the installed command aecrnet-infer."""
-    errors.run(main)
+    run_as_program(main)

@@ -19,11 +19,10 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from .. import errors
 from ..errors import InputError, UsageError, one_line
-from ..files import make_output_folder
+from ..files import make_output_folder, path_rule
 from .config import Parser
-from .limits import path_rule
+from .entry import run_as_program
 
 DEFAULT_PORT = 8118  # msrun's
 MOST_WORKERS = 1024  # no host has so many cards
@@ -137,7 +136,7 @@ def _free_port() -> int:
 
 def run() -> None:
     """`python -m src.cli.launch`."""
-    errors.run(main)
+    run_as_program(main)
 
 
 if __name__ == "__main__":

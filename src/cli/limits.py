@@ -1,12 +1,12 @@
 """The range of each single option. Rules between options are in the modules that use the options."""
 from __future__ import annotations
 
-import os
 from typing import Any, List, Mapping
 
 from ..errors import UsageError
+from ..files import path_rule
+from ..spec import MIN_SIDE
 
-MIN_SIDE = 16  # pixels; for a shorter side, the quarter-size map is smaller than the reach of a deformable kernel
 AT_LEAST = {
     "device_id": 0, "seed": 0, "repeat": 1, "depth_first": 0, "depth_last": -1, "cache_mb": 0,
     "num_parallel_workers": 1, "test_every": 0, "test_images": 0, "epochs": 1, "batch_size": 1, "lr_min": 0,
@@ -18,7 +18,6 @@ ABOVE_0 = ("lr", "epsilon", "offset_lr_factor", "block_lr_factor")
 BELOW_1 = ("betas", "ema_decay", "blend")
 LARGEST_INT = 2**32 - 1  # numpy's largest seed; larger than any useful size or count
 FLOAT32 = (1.2e-38, 3.4e38)
-LONGEST_NAME = 255  # bytes, of the usual file systems
 
 
 def check(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
@@ -36,15 +35,6 @@ def check(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
             if rule:
                 shown = f", not {' '.join(map(str, as_list(values[name])))[:80]}" if value != "" else ""
                 raise UsageError(f"--{name} {rule}{shown}")
-
-
-def path_rule(text: str) -> str:
-    """The rule that a path breaks, or an empty text. For such names, `Path.is_file` raises an exception."""
-    if text == "":
-        return "must not be empty"
-    if "\0" in text or any(len(os.fsencode(part)) > LONGEST_NAME for part in text.split("/")) or len(text) > 4000:
-        return f"must be a path of names of at most {LONGEST_NAME} bytes"
-    return ""
 
 
 def as_list(value: Any) -> List[Any]:

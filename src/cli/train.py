@@ -14,11 +14,10 @@ import contextlib
 import sys
 from typing import Iterator
 
-from .. import errors
 from ..distributed.signals import StopSignals
 from ..files import lock_folder, make_output_folder
-from ..train import options as train_options
-from . import cloud, config
+from . import cloud, config, train_options
+from .entry import run_as_program
 
 SECTIONS = ("model", "device", "data", "validation", "train", "contrast", "checkpoint", "cloud")
 
@@ -42,14 +41,14 @@ def main(argv=None) -> int:
 
         ranks = device.init_device(options)
         try:
-            code = train_alone(options, ranks, stop)
+            code = train_with_lock(options, ranks, stop)
         finally:
             if options.modelArts_mode and ranks.rank == 0:
                 cloud.upload(options)
     return code
 
 
-def train_alone(options, ranks, stop: StopSignals) -> int:
+def train_with_lock(options, ranks, stop: StopSignals) -> int:
     """Call `train`. The process that writes to the folder locks it."""
     if ranks.rank > 0:
         return train(options, ranks, stop)
@@ -154,4 +153,4 @@ def last_words(options, state, total: int) -> str:
 
 def run() -> None:
     """train.py, and the installed command aecrnet-train."""
-    errors.run(main)
+    run_as_program(main)

@@ -13,8 +13,9 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ..errors import UsageError
+from ..spec import MIN_SIDE, MULTIPLE
 
-MIN_PATCH, MAX_PATCH = 16, 1024  # pixels
+MAX_PATCH = 1024  # pixels
 MAX_ITEMS = 10**8  # crops of an epoch, whose order is kept in memory: 8 bytes each, for up to four epochs
 PREFETCH = 2  # elements between two stages of the pipeline; a larger number costs memory and gains nothing
 
@@ -198,9 +199,9 @@ def _shrink(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def _check(patch_size: int, batch_size: int, scales: Sequence[float], images: int, num_shards: int) -> None:
-    """What `src.train.options.check` cannot know or leaves to this module. Raises: UsageError naming the flag."""
-    if patch_size % 4 or not MIN_PATCH <= patch_size <= MAX_PATCH:
-        raise UsageError(f"--patch_size {patch_size}: must be a multiple of 4 from {MIN_PATCH} to {MAX_PATCH}")
+    """What `src.cli.train_options.check` cannot know or leaves to this module. Raises: UsageError naming the flag."""
+    if patch_size % MULTIPLE or not MIN_SIDE <= patch_size <= MAX_PATCH:
+        raise UsageError(f"--patch_size {patch_size}: must be a multiple of {MULTIPLE} from {MIN_SIDE} to {MAX_PATCH}")
     if not scales or not all(0 < scale <= 1 for scale in scales):
         raise UsageError(f"--scales {' '.join(map(str, scales))}: must be factors above 0 and not above 1")
     if images > MAX_ITEMS:

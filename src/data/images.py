@@ -10,9 +10,9 @@ from typing import Iterator, List, NamedTuple, Optional, Tuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from ..cli.limits import MIN_SIDE
 from ..errors import InputError, one_line
 from ..files import PathLike, atomic_write
+from ..spec import MIN_SIDE
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 ORIENTATION = 0x0112  # EXIF tag; the values 5 to 8 exchange width and height

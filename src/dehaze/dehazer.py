@@ -1,6 +1,6 @@
 """Dehazes images with a trained network. This is the Python API, which eval.py and infer.py use too.
 
-    from src.dehaze.dehazer import Dehazer
+    from src import Dehazer
     from src.data.images import write_image
 
     dehazer = Dehazer()                      # the shipped checkpoint for photos
@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Callable, Iterable, List, Optional, Sequence, 
 
 import numpy as np
 
-from ..cli.limits import MIN_SIDE
 from ..data.images import check_size, from_network, full_scale, read_image, to_network
 from ..errors import InputError, UsageError
 from ..files import PathLike, shipped
-from ..runtime.onnx_runner import MINDSPORE, check_runtime, open_runner
+from ..runtime.opening import check_runtime, open_mindir, open_runner
+from ..runtime.runner import Runner
+from ..spec import MIN_SIDE, MINDSPORE, MULTIPLE, OVERLAP, RECEPTIVE_FIELD, align_up
 from . import local_colour_map
-from .tiles import ALIGN, Restore, align_up, restore_in_tiles, restore_with_ensemble, to_pixels, windows
+from .tiles import Restore, restore_in_tiles, restore_with_ensemble, to_pixels, windows
 from .work_size import AUTO, SMALLEST, check_work_size, seen_size
 
 if TYPE_CHECKING:  # imports MindSpore
@@ -34,8 +35,6 @@ SHIPPED_CHECKPOINT = shipped("checkpoints/aecrnet_real.ckpt")  # for photos: tra
 BENCHMARK_CHECKPOINT = shipped("checkpoints/aecrnet.ckpt")  # for eval.py: trained on RESIDE's haze alone
 AUTO_TILE_PIXELS = 1_000_000  # larger images are tiled unless --tile says otherwise
 AUTO_TILE = 512  # pixels
-OVERLAP = 64  # pixels; about as wide as the area that the network sees on each side of a pixel
-RECEPTIVE_FIELD = 145  # pixels across, as ascend310_infer/inc/options.h counts them
 WHOLE = -1  # value of `tile`: never tile
 
 Size = Tuple[int, int]  # height, width
@@ -59,10 +58,8 @@ class Dehazer:
         device_id: number of the card.
         raw_weights: use the weights of a FILENAME_last.ckpt, not their running average (`--ema_decay`).
         dcn_backend: "gather", "native" or "auto", see `src.network.dcn.DeformConv2d`.
-        network: replaces the checkpoint. An object with the attributes `path`, `description` and `value_range`, the
-            method `expect(shape, calls)`, and a call float32[n, 3, h, w] -> float32[n, 3, h, w], as in
-            src.runtime.mindspore_runner.NetworkRunner. A network of fixed size has the attribute `size` (height,
-            width). It sees larger images at that size, or with a `work_size` in tiles of that size.
+        network: replaces the checkpoint, see `src.runtime.runner.Runner`. A network of one size sees larger images at
+            that size, or with a `work_size` in tiles of that size.
         runtime: "mindspore", "onnxruntime" or "openvino".
         precision: type of OpenVINO's computations, "float32" or "bfloat16".
         work_size: longer side in pixels at which the network sees a photo. 0: 512 for photos of more than 1 megapixel.
@@ -79,7 +76,7 @@ class Dehazer:
 
     def __init__(
         self, checkpoint: Optional[PathLike] = None, device_target: str = "CPU", tile: int = 0, overlap: int = OVERLAP,
-        self_ensemble: bool = False, device_id: int = 0, network=None, raw_weights: bool = False,
+        self_ensemble: bool = False, device_id: int = 0, network: Optional[Runner] = None, raw_weights: bool = False,
         dcn_backend: str = "auto",
         runtime: str = MINDSPORE, precision: str = "float32", work_size: int = AUTO, strength: float = 1.0,
     ) -> None:
@@ -92,12 +89,7 @@ class Dehazer:
         if network is None:
             path = find_checkpoint(checkpoint)
             check_runtime(path, runtime, precision, device_target, raw_weights, dcn_backend)
-            if runtime == MINDSPORE:
-                from ..runtime.mindspore_runner import NetworkRunner
-
-                network = NetworkRunner(path, device_target, device_id, raw_weights, dcn_backend)
-            else:
-                network = open_runner(path, runtime, precision, raw_weights)
+            network = open_runner(path, runtime, precision, device_target, device_id, raw_weights, dcn_backend)
         self.network = network
         self.fixed: Optional[Size] = getattr(network, "size", None)
 
@@ -254,9 +246,7 @@ def open_dehazer(options: SimpleNamespace, mindir_path: str = "") -> Dehazer:
     """The Dehazer that the flags of eval.py and infer.py ask for, with an exported model in a checkpoint's place."""
     network = None
     if mindir_path:
-        from ..export.mindir import MindirNetwork
-
-        network = MindirNetwork(mindir_path, options.device_target, options.device_id)
+        network = open_mindir(mindir_path, options.device_target, options.device_id)
     dehazer = Dehazer(options.ckpt_path or None, options.device_target, options.tile, options.overlap,
                       options.self_ensemble, options.device_id, network, options.raw_weights,
                       options.dcn_backend, options.runtime, options.precision, options.work_size, options.strength)
@@ -290,8 +280,8 @@ def check_options(options: SimpleNamespace, mindir_path: str = "") -> None:
 def check_tiles(tile: int, overlap: int) -> None:
     """Raises: UsageError naming --tile or --overlap."""
     smallest = 2 * MIN_SIDE  # tiles get one length, which may be half of this
-    if tile not in (0, WHOLE) and (tile < smallest or tile % ALIGN):
-        raise UsageError(f"--tile {tile}: must be a multiple of {ALIGN} from {smallest} on, 0 or -1 (see --help)")
+    if tile not in (0, WHOLE) and (tile < smallest or tile % MULTIPLE):
+        raise UsageError(f"--tile {tile}: must be a multiple of {MULTIPLE} from {smallest} on, 0 or -1 (see --help)")
     longest = (AUTO_TILE if tile in (0, WHOLE) else tile) - MIN_SIDE
     if not 0 <= overlap <= longest:
         raise UsageError(f"--overlap {overlap}: must be from 0 to {longest} for --tile {tile}")

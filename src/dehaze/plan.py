@@ -7,10 +7,9 @@ import os
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
-from ..cli.limits import path_rule
 from ..data.images import EXTENSIONS
 from ..errors import InputError, UsageError
-from ..files import make_output_folder
+from ..files import make_output_folder, path_rule
 from ..video.rules import CODECS, is_video, is_video_result, result_name
 
 WILDCARDS = "*?["

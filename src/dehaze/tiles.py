@@ -5,7 +5,7 @@ from typing import Callable, List, Optional, Tuple
 
 import numpy as np
 
-ALIGN = 4  # the network halves twice: only tiles that start at multiples of 4 have the sampling grid of the image
+from ..spec import MULTIPLE, align_up
 
 # RGB[h, w, 3] of uint8, uint16 or float32 -> float32[h, w, 3], white as before (src.data.images.full_scale)
 Restore = Callable[[np.ndarray], np.ndarray]
@@ -27,7 +27,7 @@ def windows(size: int, tile: int, overlap: int, is_fixed: bool = False) -> List[
     overlap = align_up(overlap)
     count = -(-(size - overlap) // (tile - overlap))
     length = tile if is_fixed else align_up(-(-(size + (count - 1) * overlap) // count))
-    starts = [i * (size - length) // (count - 1) // ALIGN * ALIGN for i in range(count)]
+    starts = [i * (size - length) // (count - 1) // MULTIPLE * MULTIPLE for i in range(count)]
     return [(start, start + length) for start in starts]
 
 
@@ -99,11 +99,6 @@ def to_pixels(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     if not np.issubdtype(dtype, np.integer):
         return values.astype(dtype, copy=False)
     return np.rint(np.clip(values, 0, np.iinfo(dtype).max)).astype(dtype)
-
-
-def align_up(value: int) -> int:
-    """The least multiple of 4 that is at least `value`."""
-    return -(-value // ALIGN) * ALIGN
 
 
 def _rise(count: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Optional, Tuple
 
 from ..errors import UsageError
-from .tiles import ALIGN
+from ..spec import MULTIPLE
 
 AUTO, FULL = 0, -1  # values of `work_size`: see `seen_size`; the photo itself, in tiles if it is large
 AUTO_SIDE = 512  # pixels; docs/large_photos.md compares sizes
@@ -37,12 +37,12 @@ def seen_size(photo: Size, work_size: int, fixed: Optional[Size] = None) -> Size
 
 def check_work_size(work_size: int) -> None:
     """Raises: UsageError naming --work_size."""
-    if work_size not in (AUTO, FULL) and (work_size < SMALLEST or work_size % ALIGN):
-        raise UsageError(f"--work_size {work_size}: must be a multiple of {ALIGN} from {SMALLEST} on, "
+    if work_size not in (AUTO, FULL) and (work_size < SMALLEST or work_size % MULTIPLE):
+        raise UsageError(f"--work_size {work_size}: must be a multiple of {MULTIPLE} from {SMALLEST} on, "
                          f"{AUTO} or {FULL} (see --help)")
 
 
 def _aligned(photo: Size, scale: float, largest: Size) -> Size:
-    height, width = (max(ALIGN, min(round(side * scale / ALIGN) * ALIGN, limit // ALIGN * ALIGN))
+    height, width = (max(MULTIPLE, min(round(side * scale / MULTIPLE) * MULTIPLE, limit // MULTIPLE * MULTIPLE))
                      for side, limit in zip(photo, largest))
     return height, width

@@ -1,20 +1,19 @@
-"""The device and the ranks of a run."""
+"""The ranks of a run: how they find each other, and what they tell each other."""
 from __future__ import annotations
 
-import logging
 import os
 import pickle
 from types import SimpleNamespace
-from typing import Any, List, NamedTuple, Optional, Sequence
+from typing import Any, List, NamedTuple, Sequence
 
 import mindspore
 import numpy as np
 from mindspore import Tensor, ops
 
+from ..device import select_device
 from ..errors import InputError, one_line
 from .signals import STOP_RANK, end_with_parent, is_distributed, started_by_msrun
 
-CARDS = {"Ascend": "ascend", "GPU": "gpu"}  # --device_target -> MindSpore's module that knows of it
 CPU_PATIENCE = 1800  # seconds that a rank waits for the others on CPU, which may compile or validate meanwhile
 
 
@@ -89,23 +88,3 @@ def join_ranks(options: SimpleNamespace) -> Ranks:
     except (RuntimeError, ValueError) as error:
         reason = one_line(error).split(" -----")[0][:200]  # what follows is MindSpore's call stack
         raise InputError(f"the ranks do not find, or have lost, each other ({reason})") from None
-
-
-def select_device(device_target: str, device_id: Optional[int] = None) -> None:
-    """Compute on this device from now on. A rank uses the card that its launcher gave it (DEVICE_ID).
-
-    Raises: InputError if this MindSpore has no such device, or if the process has already computed on another one.
-    """
-    logging.disable(logging.ERROR)  # MindSpore's own account of what it misses, a dozen lines
-    try:
-        if device_target in CARDS and not getattr(mindspore.device_context, CARDS[device_target]).is_available():
-            raise InputError(f"--device_target {device_target}: MindSpore {mindspore.__version__} finds none here; its "
-                             f"wheels are for CPU and, with CANN and a driver, for Ascend (docs/ascend.md)")
-        mindspore.set_device(device_target, None if is_distributed() else device_id)
-    except (RuntimeError, ValueError) as error:
-        # MindSpore refuses a choice after the first computation; the device may be the right one all the same
-        if mindspore.get_context("device_target") != device_target:
-            raise InputError(
-                f"--device_target {device_target}: cannot be used ({one_line(error)[:200]})") from None
-    finally:
-        logging.disable(logging.NOTSET)

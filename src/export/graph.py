@@ -11,9 +11,10 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from ..network.aecrnet import VALUE_RANGE, Dehaze
+from ..network.aecrnet import Dehaze
 from ..network.dcn_gitee import gitee_neighbours
 from ..network.layers import WideConv
+from ..spec import VALUE_RANGE
 
 TAPS = 9
 TAPS_AT_ONCE = 3  # all 9 need 1.5 GB instead of 1.3 GB at 480x640; fewer taps need more nodes

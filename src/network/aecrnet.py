@@ -13,18 +13,10 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
+from ..spec import ARCHS, MULTIPLE, RGB_MEAN, RGB_STD, VALUE_RANGE
 from .dcn import DCN, DeformConv2d
 from .fast_deconv import FastDeconv
 from .layers import ReflectionPad, Shift, WideConv, conv2d, reflect, spread, upsample
-
-ARCHS = ("gitee", "paper")
-VALUE_RANGE = {"gitee": 255.0, "paper": 1.0}
-MULTIPLE = 4  # the encoder halves the size twice
-
-# Mean and deviation of the reference's training images, as fractions of the value range. The reference divides values
-# in 0..255 by this deviation, and its checkpoints were trained so.
-RGB_MEAN = (0.58726025, 0.59813744, 0.63799095)
-RGB_STD = (0.18993913, 0.18339698, 0.17736082)
 
 
 class PALayer(nn.Cell):
@@ -112,7 +104,7 @@ class Dehaze(nn.Cell):
     def __init__(self, arch: str = "gitee", dcn_sampling: str = "exact", dcn_backend: str = "auto"):
         super().__init__()
         if arch not in ARCHS:
-            raise ValueError(f"arch must be gitee or paper, not {arch}")
+            raise ValueError(f"arch must be one of {', '.join(ARCHS)}, not {arch}")
         if arch == "paper" and dcn_sampling != "exact":
             raise ValueError(f"dcn_sampling of arch paper must be exact, not {dcn_sampling}")
         self.arch, self.dcn_sampling = arch, dcn_sampling

@@ -12,7 +12,8 @@ from mindspore import Parameter, Tensor, nn
 
 from ..errors import InputError, one_line
 from ..files import PathLike, atomic_write
-from .aecrnet import ARCHS, VALUE_RANGE, Dehaze
+from ..spec import ARCHS, VALUE_RANGE
+from .aecrnet import Dehaze
 
 # A checkpoint without a description comes from the model-zoo reference.
 REFERENCE = {"arch": "gitee", "dcn_sampling": "gitee"}

@@ -12,10 +12,10 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
+from ..spec import DCN_BACKENDS, SAMPLINGS
 from .dcn_gitee import gitee_neighbours, mix_rows, tap_positions
 from .layers import zero_pad
 
-BACKENDS = ("auto", "gather", "native")
 IntOrPair = Union[int, Tuple[int, int]]  # one number for both axes, or (vertical, horizontal)
 
 # The bytes that one gather reads: enough to hide the cost of the call, and few enough to bound the memory.
@@ -74,8 +74,8 @@ def _native(x, offset, mask, weight, bias, geometry):
 
 def _of_device(backend, sampling):
     """The backend that "auto" means: "native" if the device is a card and the sampling is exact."""
-    if backend not in BACKENDS:
-        raise ValueError(f"dcn_backend must be one of {', '.join(BACKENDS)}, not {backend}")
+    if backend not in DCN_BACKENDS:
+        raise ValueError(f"dcn_backend must be one of {', '.join(DCN_BACKENDS)}, not {backend}")
     if backend == "native" and sampling != "exact":
         raise ValueError(f"dcn_backend native needs dcn_sampling exact, not {sampling}")
     if backend != "auto":
@@ -102,7 +102,7 @@ class DeformConv2d(nn.Cell):
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1,
                  padding: int = 1, sampling: str = "exact", backend: str = "auto"):
         super().__init__()
-        if sampling not in ("exact", "gitee"):
+        if sampling not in SAMPLINGS:
             raise ValueError(f"sampling must be exact or gitee, not {sampling}")
         if sampling == "gitee" and (kernel_size % 2 == 0 or stride != 1):
             raise ValueError(f"sampling gitee needs an odd kernel and stride 1, "

@@ -12,12 +12,12 @@ from typing import Dict, NamedTuple, Sequence, Tuple
 import numpy as np
 from mindspore import Tensor, nn
 
-from .aecrnet import MULTIPLE, Dehaze
+from ..spec import MULTIPLE
+from .aecrnet import Dehaze
 
 MOST_GAIN = 10.0
 MOST_OFFSET = 0.25  # share of the shorter side of the feature map
 MOST_SILENT = 0.1
-FEATURE_SCALE = 4  # the trunk works at a quarter of the image's size
 SAMPLE = 256  # pixels; side of the middle part of a photo that the probe sees
 
 REMEDY = ("train again from healthy weights with --lr 3e-4 at most, --offset_lr_factor 0.1, --block_lr_factor 0.5 and "
@@ -74,7 +74,7 @@ def judge(probed: Sequence[Probed]) -> Health:
 
 
 def middle(image: np.ndarray) -> np.ndarray:
-    """The middle SAMPLE x SAMPLE pixels of [h, w, 3]. A shorter side is cut to a multiple of MULTIPLE."""
+    """The middle SAMPLE x SAMPLE pixels of [h, w, 3]. A shorter side is cut to a multiple of 4."""
     height, width = (min(SAMPLE, side) // MULTIPLE * MULTIPLE for side in image.shape[:2])
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return image[top:top + height, left:left + width]
@@ -100,4 +100,4 @@ class ProbeCell(nn.Cell):
             *scalars, peaks = (value.asnumpy() for value in self(Tensor(x)))
         finally:
             self.net.set_train(was_training)
-        return Probed(*map(float, scalars), peaks, min(x.shape[2:]) / FEATURE_SCALE)
+        return Probed(*map(float, scalars), peaks, min(x.shape[2:]) / MULTIPLE)

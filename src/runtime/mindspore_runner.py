@@ -10,13 +10,14 @@ import numpy as np
 from mindspore import Tensor
 from mindspore.common.api import _pynative_executor  # MindSpore 2.8 has no public way to empty its cache
 
-from ..distributed.ranks import select_device
+from ..device import select_device
 from ..files import PathLike
-from ..network.aecrnet import VALUE_RANGE, Dehaze
+from ..network.aecrnet import Dehaze
 from ..network.checkpoint import load_network
 from ..network.health import ProbeCell
+from ..spec import VALUE_RANGE
 
-# (pixels, calls): a shape of at least so many pixels is compiled for at least so many calls (see Runner)
+# (pixels, calls): a shape of at least so many pixels is compiled for at least so many calls (see CellRunner)
 WORTH_COMPILING = ((300_000, 1), (50_000, 2), (0, 8))
 MAX_GRAPH_PIXELS = 1_000_000  # pixels of a batch; a graph of this size keeps about 3 GB of memory
 MAX_GRAPHS = 2  # each graph keeps its memory; images turned by 90 degrees need a second graph
@@ -25,8 +26,8 @@ MAX_COMPILED = 8  # graphs in the life of a runner: MindSpore 2.8 never gives ba
 Shape = Tuple[int, ...]
 
 
-class Runner:
-    """A network in evaluation as a function of numpy arrays.
+class CellRunner:
+    """A network in evaluation as a function of numpy arrays, as `src.runtime.runner.Runner` defines it.
 
     A call runs operator by operator (PyNative), which needs no preparation, or as a graph that is compiled for the
     shape of the input. Seconds of a call, arch gitee, 2 cores (`python benchmarks/benchmark.py --cases modes`):
@@ -48,11 +49,10 @@ class Runner:
     Attributes:
         forgets: if MAX_GRAPHS shapes are compiled and another shape pays, drop all graphs of the process. If false,
             the other shape runs operator by operator.
-        value_range: the value of white in the input and the output of the network.
-        probe: measures the trunk, float32[1, 3, h, w] in 0..value_range -> src.network.health.Probed.
     """
 
     forgets = True
+    size = None  # it takes all sizes
 
     def __init__(self, net: Dehaze):
         self.value_range = VALUE_RANGE[net.arch]
@@ -106,12 +106,8 @@ class Runner:
         self._seen.clear()  # a shape is compiled again only after enough new calls
 
 
-class NetworkRunner(Runner):
-    """The network of a checkpoint on one device.
-
-    Attributes:
-        path: the checkpoint.
-        description: the description in the checkpoint (src.network.checkpoint.describe).
+class CheckpointRunner(CellRunner):
+    """The network of a checkpoint on one device. Its description is that in the checkpoint.
 
     Raises: InputError if the device or the checkpoint cannot be used.
     """

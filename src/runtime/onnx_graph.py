@@ -9,7 +9,7 @@ from typing import Any, Mapping, Optional, Tuple
 
 import numpy as np
 
-from ..network.aecrnet import VALUE_RANGE
+from ..spec import VALUE_RANGE
 from .onnx_dcn import deform_conv
 from .onnx_nodes import Graph
 

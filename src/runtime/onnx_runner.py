@@ -1,22 +1,20 @@
 """The network as an ONNX model on onnxruntime or OpenVINO, as a function of numpy arrays.
 
-A file of export.py needs neither MindSpore nor the package `onnx`. The graph of a checkpoint needs both.
+It needs neither MindSpore nor the package `onnx`.
 """
 from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
 from pathlib import Path
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..errors import InputError, UsageError, one_line
-from ..files import PathLike, sha256
+from ..errors import InputError, one_line
+from ..files import PathLike
 from .padding import mirror_up, model_size
 
-MINDSPORE = "mindspore"  # value of --runtime
 FORMAT = "1"  # format of the metadata
 FACTS = ("arch", "dcn_sampling", "checkpoint_sha256", "onnx_dcn", "dtype")
 # devices of onnxruntime, best first; a wheel has some of them
@@ -33,44 +31,8 @@ class _Opened(NamedTuple):
     device: str
 
 
-def check_runtime(path: Path, runtime: str, precision: str, device_target: str = "CPU", raw_weights: bool = False,
-                  dcn_backend: str = "auto") -> None:
-    """Find flags that do not fit together, before a runtime is imported.
-
-    Args: `path` of a checkpoint or an ONNX file, flags as in configs/gitee.yaml.
-    Raises: UsageError naming a flag, InputError naming a package that is not installed.
-    """
-    is_model = path.suffix.lower() == ".onnx"
-    if precision != "float32" and runtime != "openvino":
-        raise UsageError(f"--precision {precision}: needs --runtime openvino, not {runtime}")
-    if runtime == MINDSPORE:
-        if is_model:
-            raise UsageError(f"--ckpt_path {path}: MindSpore reads no ONNX; add --runtime onnxruntime or openvino")
-        return
-    for flag, value, default in (("device_target", device_target, "CPU"), ("dcn_backend", dcn_backend, "auto")):
-        if value != default:
-            raise UsageError(f"--{flag} {value}: is for MindSpore; leave it out with --runtime {runtime}")
-    if is_model and raw_weights:
-        raise UsageError("--raw_weights: an exported model holds one set of weights; leave it out")
-    needed = [runtime] if is_model else [runtime, "onnx"]
-    missing = [package for package in needed if importlib.util.find_spec(package) is None]
-    if missing:
-        raise InputError(f"--runtime {runtime}: needs what is not installed; pip install {' '.join(missing)}")
-
-
-def open_runner(path: Path, runtime: str, precision: str, raw_weights: bool = False) -> OnnxRunner:
-    """The model of an ONNX file or of a checkpoint, which needs MindSpore. Raises: the errors of OnnxRunner."""
-    if path.suffix.lower() == ".onnx":
-        return OnnxRunner(path, runtime, precision)
-    from ..export.onnx import onnx_model
-    from ..network.checkpoint import load_network
-
-    net, _ = load_network(path, raw_weights)
-    return OnnxRunner(path, runtime, precision, onnx_model(net, sha256(path)))
-
-
 class OnnxRunner:
-    """A model on a runtime, as the network of a `src.dehaze.dehazer.Dehazer`.
+    """An ONNX model on a runtime, as a `src.runtime.runner.Runner`. It takes and gives values in 0..1, clipped.
 
     Args:
         path: the file, or a name for `model`.
@@ -78,7 +40,6 @@ class OnnxRunner:
         precision: type of the computations, "float32" or (OpenVINO only) "bfloat16".
         model: content of the file; None: read the file.
 
-    Attributes: path, description, value_range, size as in src.export.mindir.MindirNetwork.
     Raises: InputError if the runtime is not installed or does not start, or if the file is no model of export.py.
     """
 

@@ -5,9 +5,9 @@ from typing import Optional, Tuple
 
 import numpy as np
 
-from ..dehaze.tiles import align_up
 from ..errors import InputError
 from ..files import PathLike
+from ..spec import align_up
 
 Size = Tuple[int, int]  # height, width
 

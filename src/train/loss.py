@@ -8,7 +8,8 @@ from typing import Tuple
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-FORMS = ("gitee", "paper")
+from ..spec import ARCHS
+
 WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)  # of relu1_1 .. relu5_1
 EPSILON = 1e-7
 
@@ -37,8 +38,8 @@ class ContrastLoss(nn.Cell):
 
     def __init__(self, vgg: nn.Cell, form: str = "gitee", average: bool = False) -> None:
         super().__init__()
-        if form not in FORMS:
-            raise ValueError(f"form must be one of {', '.join(FORMS)}, found {form!r}")
+        if form not in ARCHS:
+            raise ValueError(f"form must be one of {', '.join(ARCHS)}, found {form!r}")
         self.vgg = vgg
         self.form = form
         self.ratio = DistanceRatio(negatives_shared=form == "gitee", average=average)

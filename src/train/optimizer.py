@@ -85,7 +85,7 @@ def learning_rate(options, step: int, steps_per_epoch: int, total_steps: int) ->
     """The learning rate of `step`, counted from 0.
 
     The cosine is that of the reference's train_wcl.py, but the rate changes with each step instead of each epoch.
-    `src.train.options.check` has checked the options.
+    `src.cli.train_options.check` has checked the options.
     """
     if step < options.warmup_steps:
         return options.lr * (step + 1) / options.warmup_steps

@@ -1,15 +1,10 @@
-"""The checks of train.py before anything slow starts: option values, and that no earlier run is overwritten."""
+"""The options that define a run. Its checkpoint keeps them, and a resumed run must have the same."""
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Dict, Mapping
 
-from ..cli import config
-from ..cli.limits import as_list
-from ..data.pairs import PAIR_LAYOUTS
-from ..data.sources import TRAIN_LAYOUTS, check_haze_ranges
-from ..errors import InputError, UsageError, one_line
+from ..errors import UsageError
 from ..files import PathLike
 
 # Options that --resume may change, because no update depends on them. A change of any other option is refused.
@@ -17,50 +12,6 @@ FREE = ("device_id", "dir_data", "cache_mb", "num_parallel_workers", "dir_test",
         "vgg_ckpt_path", "ckpt_path", "save_every", "max_steps", "summary_dir", "modelArts_mode", "data_url",
         "train_url")
 OF_PLACE = ("ckpt_save_path", "filename", "resume", "given")  # the place of a run, and not its content
-
-
-def check(options: SimpleNamespace) -> None:
-    """Refuse values that `src.cli.limits` accepts but no run can use.
-
-    Raises: UsageError naming the flag, the rule and the value.
-    """
-    _require(len(options.betas) == 2, options, "betas", "must be two numbers")
-    _require(options.lr_min <= options.lr, options, "lr_min", f"must be at most --lr {options.lr}")
-    _require(Path(options.filename).name == options.filename != "", options, "filename",
-             "must be a name without folders")
-    for name, layouts in (("data_train", TRAIN_LAYOUTS), ("data_test", PAIR_LAYOUTS + ("",))):
-        _require(getattr(options, name) in (*layouts, "Demo"), options, name,
-                 f"must be one of {', '.join(filter(None, layouts))}, Demo")
-    check_haze_ranges(options.airlight_range, options.beta_range)
-    _require(options.train_url or not (options.modelArts_mode and options.resume), options, "train_url",
-             "must be where the results of the earlier run are, for --resume in ModelArts")
-    _check_model(options)
-
-
-def _check_model(options: SimpleNamespace) -> None:
-    """Rules between the arch, the device and the loss."""
-    paper = options.arch == "paper"
-    _require(options.amp_dtype == "float16" or options.device_target == "Ascend", options, "amp_dtype",
-             f"must be float16 on {options.device_target}, whose convolutions know no bfloat16")
-    _require(not paper or options.dcn_sampling == "exact", options, "dcn_sampling", "must be exact for --arch paper")
-    _require(options.dcn_sampling == "exact" or options.dcn_backend != "native", options, "dcn_backend",
-             f"must be auto or gather for --dcn_sampling {options.dcn_sampling}")
-    _require(paper or not options.freeze_deconv, options, "freeze_deconv",
-             "must be False for --arch gitee, which has no FastDeconv")
-    _require(paper or options.contra_lambda == 0 or 1 <= options.neg_num <= options.batch_size, options, "neg_num",
-             f"must be from 1 to --batch_size {options.batch_size}")
-
-
-def refuse_to_overwrite(options: SimpleNamespace) -> None:
-    """Make sure that a folder holds one run. Its checkpoints, metrics.csv and loss.png are never replaced or mixed.
-
-    Raises: UsageError if `--ckpt_save_path` holds checkpoints and `--resume` is not set.
-    """
-    folder = Path(options.ckpt_save_path)
-    found = [*folder.glob("*_last.ckpt"), *folder.glob("*_best.ckpt")]
-    if found and not options.resume:
-        raise UsageError(f"--ckpt_save_path {folder}: holds {found[0].name} of an earlier run; --resume goes on "
-                         f"with it, another folder starts a new run")
 
 
 def of_run(options: SimpleNamespace) -> Dict[str, Any]:
@@ -74,31 +25,13 @@ def compare(saved: Mapping[str, Any], current: Mapping[str, Any], path: PathLike
     Returns: a line with the changed options of FREE, or an empty text. Raises: UsageError for other changed options.
     """
     others = [name for name, value in current.items() if saved.get(name, value) != value]
-    refused = [f"{name} {_text(saved[name])}, not {_text(current[name])}" for name in others if name not in FREE]
+    refused = [f"{name} {text_of(saved[name])}, not {text_of(current[name])}" for name in others if name not in FREE]
     if refused:
         raise UsageError(f"--resume: {path} was trained with {'; '.join(refused)}")
-    taken = [f"{name} {_text(current[name])} (was {_text(saved[name])})" for name in others]
+    taken = [f"{name} {text_of(current[name])} (was {text_of(saved[name])})" for name in others]
     return f"resumed with {', '.join(taken)}" if taken else ""
 
 
-def save(options: SimpleNamespace) -> None:
-    """Write the resolved options beside the checkpoints. A resumed run keeps the options of its start.
-
-    Raises: InputError if that fails.
-    """
-    path = Path(options.ckpt_save_path) / f"{options.filename}.yaml"
-    if options.resume and path.exists():
-        return
-    try:
-        config.save(options, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or one_line(error)})") from None
-
-
-def _require(fulfilled: bool, options: SimpleNamespace, name: str, rule: str) -> None:
-    if not fulfilled:
-        raise UsageError(f"--{name} {rule}, not {_text(getattr(options, name))}")
-
-
-def _text(value: Any) -> str:
-    return " ".join(map(str, as_list(value))) or "empty"
+def text_of(value: Any) -> str:
+    """The value of an option as one writes it behind its flag; "empty" for an empty text."""
+    return " ".join(map(str, value if isinstance(value, list) else [value])) or "empty"

@@ -16,9 +16,10 @@ from ..data.pairs import Pair, find_pairs
 from ..data.sources import open_source
 from ..distributed.ranks import Ranks
 from ..errors import InputError, UsageError
-from ..network.aecrnet import VALUE_RANGE, Dehaze
+from ..network.aecrnet import Dehaze
 from ..network.checkpoint import REFERENCE, load_checkpoint, load_into, network_weights
 from ..network.fast_deconv import FastDeconv
+from ..spec import VALUE_RANGE
 from .amp import loss_scaler, lower_precision
 from .cell import NetWithCRLossCell, TrainOneStepCell
 from .loss import ContrastLoss

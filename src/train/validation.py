@@ -16,7 +16,7 @@ from ..distributed.ranks import Ranks
 from ..evaluate.metrics import psnr, ssim
 from ..network.aecrnet import Dehaze
 from ..network.health import Health, judge, middle
-from ..runtime.mindspore_runner import Runner
+from ..runtime.mindspore_runner import CellRunner
 
 GOLDEN_RATIO = 0.618034  # its multiples modulo 1 are evenly spread
 
@@ -78,7 +78,7 @@ class Validation:
         return (*_of_all_ranks(scores, self._count, self._ranks).mean(0).tolist(), health)
 
 
-class _StoppableRunner(Runner):
+class _StoppableRunner(CellRunner):
     """Raises Stopped in place of a call if `stop()` is true. The weights of the network may change between calls."""
 
     forgets = False  # the graph of the training step must stay

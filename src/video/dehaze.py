@@ -20,7 +20,7 @@ from .probe import probe
 from .rules import CODECS, is_video_result
 from .writer import write_frames
 
-Dehaze = Callable[[np.ndarray], np.ndarray]
+DehazeFrame = Callable[[np.ndarray], np.ndarray]
 Progress = Callable[[int, int], None]
 Tell = Callable[[str], None]
 
@@ -58,7 +58,7 @@ class VideoStats:
 
 
 def dehaze_video(
-    source: PathLike, target: PathLike, dehaze: Dehaze, blend: float = 0.0, progress: Optional[Progress] = None,
+    source: PathLike, target: PathLike, dehaze: DehazeFrame, blend: float = 0.0, progress: Optional[Progress] = None,
     tell: Optional[Tell] = None,
 ) -> VideoStats:
     """Write `source` dehazed to `target`: the same frames at the same times, upright, with the same sound.
@@ -104,7 +104,7 @@ def _check_target(source: Path, target: Path) -> None:
 
 
 def _dehaze_frames(
-    clip: Clip, path: Path, codec: str, dehaze: Dehaze, smooth: TemporalBlend, progress: Optional[Progress],
+    clip: Clip, path: Path, codec: str, dehaze: DehazeFrame, smooth: TemporalBlend, progress: Optional[Progress],
     tell: Optional[Tell],
 ) -> Dict[str, float]:
     """Write the dehazed frames to `path`. Returns: the flicker of the input and of both outputs."""

@@ -12,9 +12,9 @@ from typing import List
 
 import numpy as np
 
-from ..dehaze.dehazer import OVERLAP
 from ..errors import InputError, one_line
 from ..files import atomic_write, make_output_folder, sha256
+from ..spec import OVERLAP
 
 PAGE = Path(__file__).with_name("page")
 REPORT_PAGE = Path(__file__).parent.parent / "report" / "page"
