@@ -45,8 +45,11 @@ def turn_of(frame: av.VideoFrame) -> Turn:
     return Turn(diagonal, across < 0, down < 0, abs((angle + 45) % 90 - 45))
 
 
-def has_alpha(frame: av.VideoFrame) -> bool:
-    return any(component.is_alpha for component in frame.format.components)
+def is_transparent(frame: av.VideoFrame) -> bool:
+    """Whether any pixel is not opaque."""
+    if not any(component.is_alpha for component in frame.format.components):
+        return False
+    return bool((frame.to_ndarray(format="rgba")[..., 3] < 255).any())
 
 
 class Upright:

@@ -12,7 +12,7 @@ import av
 from ..errors import InputError, one_line
 from .clip import Clip
 from .colours import CURVES, OTHER_MATRICES, Colours, colours_of
-from .frames import Turn, Upright, has_alpha, turn_of
+from .frames import Turn, Upright, is_transparent, turn_of
 from .media import Seen, decode, open_media
 from .timing import timing_of, usual_step
 
@@ -30,12 +30,14 @@ class _Look(Seen):
     ticks: List[Optional[int]] = field(default_factory=list)  # times of the frames; None: not stated
     sizes: List[Tuple[int, int]] = field(default_factory=list)  # each (width, height) that differs from the one before
     interlaced: int = 0  # frames
+    transparent: bool = False  # a frame has pixels that are not opaque
 
     def add_frame(self, frame: av.VideoFrame) -> None:
         self.first = self.first or frame
         self.ticks.append(frame.pts)
         self.interlaced += frame.interlaced_frame
         self.damaged += frame.is_corrupt
+        self.transparent = self.transparent or is_transparent(frame)
         size = frame.width, frame.height
         if not self.sizes or self.sizes[-1] != size:
             self.sizes.append(size)
@@ -53,7 +55,7 @@ def probe(path: Path) -> Clip:
         with open_media(path) as container:
             video = container.streams.best("video")
             if video is None or video.codec_context is None:
-                raise InputError(f"{path}: no pictures that this PyAV can decode")
+                raise InputError(f"{path}: has no pictures that this PyAV can decode")
             for frame in decode(container, video, look):
                 look.add_frame(frame)
             if look.first is None:
@@ -101,13 +103,12 @@ def _clip(path: Path, look: _Look, container: av.container.InputContainer, video
     last = look.lengths.get(look.ticks[-1], 0)
     timing = timing_of(look.ticks, video.time_base, video.average_rate, last)
     timing.shift(-origin)
-    alpha = has_alpha(frame)
     clip = Clip(path, video.index, origin, *cut, timing, colours,
-                Upright(colours, turn, (frame.width, frame.height), cut, look.interlaced > 0, alpha))
+                Upright(colours, turn, (frame.width, frame.height), cut, look.interlaced > 0, look.transparent))
     aspect = video.sample_aspect_ratio
     if aspect and aspect != 1:
         clip.aspect = 1 / aspect if turn.diagonal else aspect
-    clip.alpha = deque() if alpha else None
+    clip.alpha = deque() if look.transparent else None
     clip.notes += _differences(look, turn, colours, (width, height), cut) + timing.notes
     return clip
 
