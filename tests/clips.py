@@ -88,6 +88,7 @@ def _mux(file, stream, frame, times, last, tick):
 def add_sound(file, seconds, layout="mono", codec="aac", start=0, **tags):
     """A sound track of a hum. For `prepare` of `write`: returns a function that writes it."""
     stream = file.add_stream(codec, rate=48000, layout=layout)
+    stream.bit_rate = 64000
     stream.metadata.update(tags)
 
     def finish():

@@ -73,7 +73,8 @@ def _refuse_truncated(path: Path, look: _Look, container: av.container.InputCont
     stated, end = start + (container.duration or 0) / av.time_base, look.end
     if kind in OWN_LENGTH and video.duration:
         start = float((video.start_time or 0) * video.time_base)
-        stated = start + float(video.duration * video.time_base)
+        units = video.frames if kind == "avi" else video.duration  # FFmpeg shortens the duration of a truncated AVI
+        stated = start + float(units * video.time_base)
         known = [number for number in look.ticks if number is not None]
         if known:
             last = max(known)

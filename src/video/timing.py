@@ -9,6 +9,8 @@ USUAL_RATE = Fraction(25)
 JUMP_BACK = 1  # seconds; a step back that is larger starts the times anew
 TICK = Fraction(1, 90000)  # seconds; the unit of times where the rate varies
 COARSE_TICK = Fraction(1, 1000)
+MOST_A_SECOND = Fraction(120)  # of a file that has one rate
+MOST_FRAMES = 100_000
 LONGEST = 2 ** 31 - 1  # ticks between two frames, the most that MP4 can hold
 
 
@@ -60,10 +62,11 @@ def timing_of(ticks: Sequence[Optional[int]], tick: Fraction, stated: Optional[F
 def one_rate(timing: Timing) -> Tuple[Fraction, Fraction]:
     """The rate for a container that has only one, and by how many seconds a frame is shown at another time there."""
     steps = sorted(timing.durations())
-    rate = min(1 / steps[len(steps) // 4], Fraction(120)).limit_denominator(1001) or Fraction(1, 1001)
+    length = timing.end - timing.times[0]
+    rate = min(1 / steps[len(steps) // 4], MOST_A_SECOND, MOST_FRAMES / length).limit_denominator(1001)
+    rate = max(rate, Fraction(1, 1001))
     places = numbers(timing.times, 1 / rate)
-    start = timing.times[0] - places[0] / rate
-    return rate, max(abs(place / rate + start - time) for place, time in zip(places, timing.times))
+    return rate, max(abs(place / rate - time) for place, time in zip(places, timing.times))
 
 
 def numbers(times: Sequence[Fraction], tick: Fraction) -> List[int]:
@@ -79,7 +82,7 @@ def usual_step(ticks: Sequence[Optional[int]], tick: Fraction, stated: Optional[
     """The median time between two frames in seconds."""
     known = [number for number in ticks if number is not None]
     steps = sorted(b - a for a, b in zip(known, known[1:]) if b > a)
-    return steps[len(steps) // 2] * tick if steps else 1 / (stated or USUAL_RATE)
+    return steps[(len(steps) - 1) // 2] * tick if steps else 1 / (stated or USUAL_RATE)
 
 
 def _mean_rate(times: Sequence[Fraction]) -> Optional[Fraction]:

@@ -64,11 +64,11 @@ class _Pictures:
         if kind == "avi" and timing.varies:
             rate, shift = one_rate(timing)
             tick = 1 / rate
-            clip.notes.append(f"times: AVI holds one rate only, {float(rate):.5g} frames a second; frames move by up "
-                              f"to {float(shift):.3f} s; .mp4, .mkv and .webm keep the times")
+            clip.notes.append(f"times: AVI holds one rate only; frames are repeated to give {float(rate):.5g} a "
+                              f"second, and move by up to {float(shift):.3f} s; .mp4, .mkv and .webm keep the times")
         options = dict(ENCODER_OPTIONS.get(codec, {}))
         if kind == "avi" or timing.varies:
-            options["bf"] = "0"  # B-frames: AVI cannot store them, and MP4 counts too short a film where times vary
+            options["bf"] = "0"  # B-frames: AVI cannot store them, and MP4 states too short a film where times vary
         try:
             self.stream = result.add_stream(codec, rate=rate, options=options)
         except ValueError:
@@ -86,6 +86,7 @@ class _Pictures:
         self._places = numbers(timing.times, tick)
         ends = self._places[1:] + [max(round(timing.end / tick), self._places[-1] + 1)]
         self._lengths: Dict[int, int] = {place: end - place for place, end in zip(self._places, ends)}
+        self._repeats = kind == "avi" and timing.varies  # FFmpeg reads H.264 in AVI wrongly where frames are missing
         self._count = 0
 
     def write(self, frame: np.ndarray) -> Fraction:
@@ -93,9 +94,11 @@ class _Pictures:
         if self._clip.alpha is not None:
             alpha = self._clip.alpha.popleft()
             frame = np.dstack([frame, alpha]) if self._alpha else frame
-        picture = self._encodable(np.ascontiguousarray(frame))
-        picture.time_base, picture.pts = self.stream.codec_context.time_base, self._places[self._count]
-        self._mux(picture)
+        start = self._places[self._count]
+        for place in range(start, start + (self._lengths[start] if self._repeats else 1)):
+            picture = self._encodable(np.ascontiguousarray(frame))
+            picture.time_base, picture.pts = self.stream.codec_context.time_base, place
+            self._mux(picture)
         self._count += 1
         return self._clip.times[self._count - 1]
 
@@ -104,5 +107,5 @@ class _Pictures:
 
     def _mux(self, picture) -> None:
         for packet in self.stream.encode(picture):
-            packet.duration = self._lengths.get(packet.pts, 0)
+            packet.duration = 1 if self._repeats else self._lengths.get(packet.pts, 0)
             self._result.mux(packet)
