@@ -43,6 +43,7 @@ def test_the_wheel_has_all_modules_under_one_name(installed):
     top = {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")}
     assert top == {"aecrnet", "bin"}
     assert modules(ROOT / "src") <= modules(installed / "aecrnet")
+    assert (installed / "aecrnet/py.typed").is_file()  # tells type checkers that the package has hints
 
 
 def modules(folder):

@@ -8,12 +8,15 @@ from __future__ import annotations
 import functools
 import os
 import warnings
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import UsageError
 from ..spec import MIN_SIDE, MULTIPLE
+
+if TYPE_CHECKING:
+    from .sources import Source
 
 MAX_PATCH = 1024  # pixels
 MAX_ITEMS = 10**8  # crops of an epoch, whose order is kept in memory: 8 bytes each, for up to four epochs
@@ -44,7 +47,7 @@ class TrainDataset:
     """
 
     def __init__(
-        self, source, patch_size: int, batch_size: int, seed: int, repeat: int = 1, num_shards: int = 1,
+        self, source: Source, patch_size: int, batch_size: int, seed: int, repeat: int = 1, num_shards: int = 1,
         shard_id: int = 0, scales: Sequence[float] = (1.0,), augment: bool = True, turns: bool = True,
         scale: float = 1.0, workers: int = 2,
     ) -> None:
@@ -119,20 +122,20 @@ class TrainDataset:
         side = round(self.patch_size / fitting[rng.integers(len(fitting))])
         rows, columns = min(side, height), min(side, width)
         top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
-        pair = self.source.crop(images, (int(top), int(left), rows, columns), rng)
+        hazy, clear = self.source.crop(images, (int(top), int(left), rows, columns), rng)
         if min(rows, columns) < side:
             self._reflected = self._reflected or f"{self.source.names[index]} ({width}x{height})"
-            pair = tuple(_reflect_up(image, side) for image in pair)
+            hazy, clear = _reflect_up(hazy, side), _reflect_up(clear, side)
         if side != self.patch_size:
-            pair = tuple(_shrink(image, self.patch_size) for image in pair)
-        return pair
+            hazy, clear = _shrink(hazy, self.patch_size), _shrink(clear, self.patch_size)
+        return hazy, clear
 
     def _finish(self, image: np.ndarray, turns: int, flip: int) -> np.ndarray:
         image = np.rot90(image[:, ::-1] if flip else image, turns)
         result = np.empty((3,) + image.shape[:2], np.float32)
         return np.multiply(image.transpose(2, 0, 1), np.float32(self.scale / 255.0), out=result, dtype=np.float32)
 
-    def _pipeline(self, start: int, stop: int, failures: Dict[int, Exception]):
+    def _pipeline(self, start: int, stop: int, failures: Dict[int, Exception]) -> Any:
         import mindspore.dataset as ds  # slow to import
 
         usual = ds.config.get_prefetch_size()

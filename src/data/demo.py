@@ -12,7 +12,7 @@ import numpy as np
 
 from ..files import PathLike
 from .haze import add_haze, disparity_to_depth, synthetic_depth, transmission
-from .images import write_image
+from .images import size_of, write_image
 
 # name: (airlight A, scattering coefficient beta, seed of the invented depth)
 DEMO_HAZE = {
@@ -53,10 +53,10 @@ def _demo_pair(name: str, airlight: float, beta: float, seed: int) -> DemoPair:
     from skimage import data  # slow to import
 
     if name == "motorcycle":
-        clear, _, disparity = data.stereo_motorcycle()
+        clear, _, disparity = data.stereo_motorcycle()  # type: ignore[no-untyped-call]
         depth = disparity_to_depth(disparity, **MOTORCYCLE_CAMERA)
         through = transmission(depth, beta)
     else:
         clear = getattr(data, name)()
-        through = transmission(synthetic_depth(*clear.shape[:2], np.random.default_rng(seed)), beta, max_depth=1.0)
+        through = transmission(synthetic_depth(*size_of(clear), np.random.default_rng(seed)), beta, max_depth=1.0)
     return name, add_haze(clear, through, airlight), clear

@@ -48,11 +48,11 @@ def add_haze(clear: np.ndarray, transmission_map: np.ndarray, airlight: float) -
         airlight: brightness of the haze in [0, 1], the same in R, G and B.
     """
     in_bytes = clear.dtype == np.uint8
-    airlight = np.float32(airlight * 255 if in_bytes else airlight)
+    light = np.float32(airlight * 255 if in_bytes else airlight)
     hazy = clear.astype(np.float32)
-    hazy -= airlight
+    hazy -= light
     hazy *= transmission_map[..., None]
-    hazy += airlight
+    hazy += light
     return np.rint(hazy).astype(np.uint8) if in_bytes else hazy
 
 

@@ -5,7 +5,7 @@ import contextlib
 import threading
 import warnings
 from pathlib import Path
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -86,12 +86,17 @@ def write_photo(path: PathLike, photo: Photo) -> None:
         image = image.convert("L")
     if photo.alpha is not None:
         image.putalpha(Image.fromarray(photo.alpha))
-    profile = {} if photo.icc_profile is None else {"icc_profile": photo.icc_profile}
+    profile: Dict[str, Any] = {} if photo.icc_profile is None else {"icc_profile": photo.icc_profile}
     try:
         with atomic_write(path) as temporary:
             image.save(temporary, quality=95, **profile)
     except Exception as error:  # an encoder also fails on a damaged colour profile
         raise InputError(f"{path}: cannot be written ({one_line(error)})") from None
+
+
+def size_of(image: np.ndarray) -> Tuple[int, int]:
+    """Height and width of an array [h, w, ...]."""
+    return image.shape[0], image.shape[1]
 
 
 def full_scale(dtype: np.dtype) -> float:

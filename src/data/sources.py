@@ -29,7 +29,7 @@ from .haze import (
     synthetic_depth,
     transmission,
 )
-from .images import read_image
+from .images import read_image, size_of
 from .pairs import PAIR_LAYOUTS, Pair, data_folder, find_pairs, images_in, match_sizes, subfolder
 
 TRAIN_LAYOUTS = PAIR_LAYOUTS + ("Depth", "Photos")
@@ -99,7 +99,7 @@ class DepthSource:
         if clear.shape[:2] != depth.shape:
             raise InputError(f"{depth_file}: depth map of {depth.shape[1]}x{depth.shape[0]} px for the photo "
                              f"{photo.name} of {clear.shape[1]}x{clear.shape[0]} px")
-        farthest = depth.max()  # before the cut, as in RESIDE
+        farthest = depth.max(keepdims=True)  # before the cut, as in RESIDE
         if self._nyu_frame:
             if min(depth.shape) <= 2 * RESIDE_BORDER:
                 raise InputError(f"{photo}: nothing is left of it without its border of {RESIDE_BORDER} px")
@@ -115,7 +115,7 @@ class DepthSource:
         """As `crop`, with given haze."""
         clear, depth, farthest = images
         clear = _cut(clear, window)
-        return add_haze(clear, transmission(_cut(depth, window), beta, farthest), airlight), clear
+        return add_haze(clear, transmission(_cut(depth, window), beta, float(farthest.max())), airlight), clear
 
 
 class PhotoSource:
@@ -140,15 +140,18 @@ class PhotoSource:
     @staticmethod
     def haze(images: Images, window: Window, airlight: float, beta: float, rng: np.random.Generator) -> Images:
         """As `crop`, with given haze. `rng` decides the depth."""
-        depth = synthetic_depth(*images[0].shape[:2], rng, window)
+        depth = synthetic_depth(*size_of(images[0]), rng, window)
         clear = _cut(images[0], window)
         return add_haze(clear, transmission(depth, beta, max_depth=1.0), airlight), clear
+
+
+Source = Union[PairSource, DepthSource, PhotoSource]
 
 
 def open_source(
     dir_data: PathLike, layout: str, cache_mb: float = 2048, airlight_range: Range = ITS_AIRLIGHT,
     beta_range: Range = ITS_BETA, nyu_frame: bool = True, depth_first: int = 0, depth_last: int = -1,
-) -> Union[PairSource, DepthSource, PhotoSource]:
+) -> Source:
     """The training images in `dir_data`, in one of `TRAIN_LAYOUTS`.
 
     Args:
@@ -169,10 +172,10 @@ def open_source(
     return PairSource(find_pairs(dir_data, layout, train=True)[0], cache_mb)
 
 
-def whole_pair(source: Union[PairSource, DepthSource, PhotoSource], index: int, seed: int = 0) -> Images:
+def whole_pair(source: Source, index: int, seed: int = 0) -> Images:
     """One whole pair of a source for validation: (hazy, clear), uint8[h, w, 3]. (seed, index) decides the haze."""
     images = source.load(index)
-    return source.crop(images, (0, 0) + images[0].shape[:2], np.random.default_rng([seed, index]))
+    return source.crop(images, (0, 0, *size_of(images[0])), np.random.default_rng([seed, index]))
 
 
 def find_scenes(dir_data: PathLike, first: int = 0, last: int = -1) -> List[Tuple[Path, Path]]:
@@ -220,7 +223,7 @@ def check_haze_ranges(airlight_range: Range, beta_range: Range) -> Tuple[Range, 
     for flag, values, most in (("airlight_range", airlight_range, 1.0), ("beta_range", beta_range, 100.0)):
         if len(values) != 2 or not 0 <= values[0] <= values[1] <= most:
             raise UsageError(f"--{flag} {' '.join(map(str, values))}: must be two rising numbers from 0 to {most:g}")
-    return tuple(airlight_range), tuple(beta_range)
+    return (airlight_range[0], airlight_range[1]), (beta_range[0], beta_range[1])
 
 
 def _cut(image: np.ndarray, window: Window) -> np.ndarray:

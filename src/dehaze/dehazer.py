@@ -14,11 +14,11 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Callable, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ..data.images import check_size, from_network, full_scale, read_image, to_network
+from ..data.images import check_size, from_network, full_scale, read_image, size_of, to_network
 from ..errors import InputError, UsageError
 from ..files import PathLike, shipped
 from ..runtime.opening import check_runtime, open_mindir, open_runner
@@ -119,7 +119,7 @@ class Dehazer:
 
         Args and returns: as for `dehaze`, RGB[h, w, 3] each. The results equal those of `dehaze`.
         """
-        in_tiles = self._tile(self._seen_size(images[0].shape[:2])) is not None
+        in_tiles = self._tile(self._seen_size(size_of(images[0]))) is not None
         if len(images) == 1 or not self.strength or self.self_ensemble or in_tiles:
             return [self.dehaze(image) for image in images]
         for image in images:
@@ -148,8 +148,8 @@ class Dehazer:
         check_size(image, name)
         if not self.fixed:
             return
-        shorter, seen = min(self.fixed), self._seen_size(image.shape[:2])
-        if seen != image.shape[:2] and shorter < SMALLEST:
+        shorter, seen = min(self.fixed), self._seen_size(size_of(image))
+        if seen != size_of(image) and shorter < SMALLEST:
             raise InputError(f"{name}: image of {image.shape[1]}x{image.shape[0]} is larger than the model's "
                              f"{self.fixed[1]}x{self.fixed[0]}, and a model that is to see whole photos needs at least "
                              f"{SMALLEST}x{SMALLEST}; export a larger one")
@@ -162,7 +162,7 @@ class Dehazer:
 
     def expect(self, sizes: Iterable[Size], batch_size: int = 1) -> None:
         """Announce the (height, width) of later images, so that the network can decide whether to compile a graph."""
-        counts = {}
+        counts: Dict[Size, int] = {}
         for size in () if self.fixed else sizes:
             counts[size] = counts.get(size, 0) + 1
         for size, count in counts.items() if self.strength else ():
@@ -192,14 +192,15 @@ class Dehazer:
 
     def _windows(self, size: Size) -> List[List[Tuple[int, int]]]:
         """The rows and the columns of tiles."""
-        tiles, least = self.fixed or [self._tile(size)] * 2, self.fixed or (0, 0)
-        return [windows(max(align_up(side), shortest), tile, self.overlap, self.fixed is not None)
-                for side, shortest, tile in zip(size, least, tiles)]
+        tile = self._tile(size) or max(size)
+        tiles, least = self.fixed or (tile, tile), self.fixed or (0, 0)
+        return [windows(max(align_up(side), shortest), length, self.overlap, self.fixed is not None)
+                for side, shortest, length in zip(size, least, tiles)]
 
     def _seen(self, image: np.ndarray) -> np.ndarray:
         """What the network is to see: the image, or a small picture of it, float32[h, w, 3] in 0..1."""
-        size = self._seen_size(image.shape[:2])
-        if size == image.shape[:2]:
+        size = self._seen_size(size_of(image))
+        if size == size_of(image):
             return image
         return local_colour_map.shrink(image, size).astype(np.float32) / np.float32(full_scale(image.dtype))
 
@@ -211,9 +212,9 @@ class Dehazer:
 
     def _dehazed(self, picture: np.ndarray) -> np.ndarray:
         """RGB[h, w, 3] of uint8, uint16 or float32 -> the same, in one piece or in tiles."""
-        tile, passes = self._tile(picture.shape[:2]), 8 if self.self_ensemble else 1
+        tile, passes = self._tile(size_of(picture)), 8 if self.self_ensemble else 1
         if tile is not None:
-            rows, columns = self._windows(picture.shape[:2])
+            rows, columns = self._windows(size_of(picture))
             passes *= len(rows) * len(columns)
         run = self._told(passes)
         restore = (lambda part: restore_with_ensemble(part, run)) if self.self_ensemble else run

@@ -23,10 +23,12 @@ The fit needs float64: the window of a grey picture has a nearly singular S.
 """
 from __future__ import annotations
 
-from typing import List, Tuple
+from typing import List, Sequence, Tuple
 
 import cv2
 import numpy as np
+
+from ..data.images import size_of
 
 RADIUS = 2  # pixels of the small picture
 EPSILON = 1e-5  # variance of colours in 0..1; contrasts well below its root, 0.8 of 255, are not fitted
@@ -47,7 +49,7 @@ def fit(hazy: np.ndarray, clear: np.ndarray) -> np.ndarray:
     Returns: float32[3, 4, h, w]: for each channel of the result the factors of R, G and B, and what is added.
     """
     guide = [np.ascontiguousarray(hazy[..., channel], np.float64) for channel in range(3)]
-    window = _window_sizes(guide[0].shape)
+    window = _window_sizes(size_of(hazy))
     means = [_mean(plane, window) for plane in guide]
     inverse = _inverse([[_mean(guide[i] * guide[j], window) - means[i] * means[j] + EPSILON * (i == j)
                          for j in range(i, 3)] for i in range(3)])
@@ -83,12 +85,13 @@ def apply(coefficients: np.ndarray, image: np.ndarray) -> np.ndarray:
         first, last = below[rows][0], min(below[rows][-1] + 2, coefficients.shape[2])
         blend = _blend_matrix(below[rows] - first, share[rows], last - first)
         pixels = cv2.split(image[rows].astype(np.float32))
-        cv2.merge([cv2.add(_restored(blend, wide[channel, :, first:last], pixels), 0.0, dtype=depth)
-                   for channel in range(3)], result[rows])
+        restored = (_restored(blend, wide[channel, :, first:last], pixels) for channel in range(3))
+        cv2.merge([cv2.add(plane, 0.0, dtype=depth)  # type: ignore[call-overload]  # no scalars in OpenCV's types
+                   for plane in restored], result[rows])
     return result
 
 
-def _restored(blend: np.ndarray, coefficients: np.ndarray, pixels: List[np.ndarray]) -> np.ndarray:
+def _restored(blend: np.ndarray, coefficients: np.ndarray, pixels: Sequence[np.ndarray]) -> np.ndarray:
     """One channel of some rows. `blend` makes the rows' coefficients from those of the rows of the small picture."""
     total = blend @ coefficients[3]
     for factors, plane in zip(coefficients, pixels):

@@ -25,7 +25,7 @@ Finish = Callable[[Any, np.ndarray, Any, np.ndarray, float], Any]
 
 class _Loaded(NamedTuple):
     item: Any
-    hazy: Optional[np.ndarray]
+    hazy: Any  # an array; None with an error
     beside: Any
     error: Optional[UserError]
 
@@ -74,7 +74,8 @@ def _load_ahead(items: Sequence[Any], load: Load) -> Iterator[_Loaded]:
 
 def _loaded(item: Any, future: Future) -> _Loaded:
     try:
-        return _Loaded(item, *future.result(), None)
+        hazy, beside = future.result()
+        return _Loaded(item, hazy, beside, None)
     except UserError as error:
         return _Loaded(item, None, None, error)
 
