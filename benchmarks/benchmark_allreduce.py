@@ -34,10 +34,10 @@ def main() -> None:
         os.sched_setaffinity(0, {cores[int(os.environ["RANK_ID"]) % len(cores)]})  # before MindSpore counts them
     from mindspore import nn
 
-    from src.distributed.ranks import Ranks, init_device
+    from src.distributed.ranks import Ranks
     from src.train import setup
 
-    ranks = init_device(options)
+    ranks = setup.init_device(options)
     print_times(ranks, "step without all-reduce", step(options, Ranks()))
     if ranks.size > 1:
         print_times(ranks, "step with all-reduce", step(options, ranks))

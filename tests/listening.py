@@ -2,13 +2,14 @@
 
     python -m src.cli.launch --workers 2 --log_dir LOGS tests/listening.py
 """
-from types import SimpleNamespace
 
 import psutil
 
+from src.device import select_device
 from src.distributed.ranks import join_ranks
 
-ranks = join_ranks(SimpleNamespace(device_target="CPU", device_id=0))
+select_device("CPU")
+ranks = join_ranks()
 ranks.any(False)  # now every rank has opened what it needs
 if ranks.rank == 0:
     launcher = psutil.Process().parents()[1]

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -221,7 +220,7 @@ def test_only_a_rank_of_msrun_ends_with_its_parent(variables, expected, monkeypa
     for name, value in (("init", None), ("get_rank", 0), ("get_group_size", 2)):
         monkeypatch.setattr(f"mindspore.communication.{name}", lambda value=value: value)
     try:
-        join_ranks(SimpleNamespace(device_target="CPU", device_id=None))
+        join_ranks()
         found = ctypes.c_int(-1)
         ctypes.CDLL(None).prctl(2, ctypes.byref(found))  # PR_GET_PDEATHSIG
     finally:

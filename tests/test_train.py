@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from src.cli import config, train
-from src.distributed import ranks as device
 from src.distributed.ranks import Ranks
 from src.errors import InputError, UsageError
 from src.train import setup
@@ -339,7 +338,7 @@ def test_best_is_the_best_so_far(tmp_path):
 
 
 def test_only_rank_0_writes(train_data, small_net, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(device, "init_device", lambda options: Ranks(rank=1, size=2))
+    monkeypatch.setattr(setup, "init_device", lambda options: Ranks(rank=1, size=2))
     monkeypatch.setattr(Ranks, "gather", lambda ranks, values: np.array([values, values], np.float64))  # both alike
     monkeypatch.setattr(Ranks, "of_first", lambda ranks, values: values)
     monkeypatch.setattr(setup.nn, "DistributedGradReducer", lambda parameters: None)

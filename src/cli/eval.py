@@ -18,6 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import List, Optional, Tuple
 
+from ..data.demo import write_demo_set
 from ..data.pairs import PAIR_LAYOUTS, Pair, find_pairs
 from ..dehaze.dehazer import BENCHMARK_CHECKPOINT, check_options, open_dehazer
 from ..errors import UsageError
@@ -43,9 +44,11 @@ def main(argv: Optional[List[str]] = None) -> int:
     pairs, unmatched = find_test_set(options, output)
 
     # This import loads MindSpore, so flags and folders are checked first.
+    from ..device import select_device
     from ..distributed.ranks import join_ranks
 
-    ranks = join_ranks(options)
+    select_device(options.device_target, options.device_id)
+    ranks = join_ranks()
     dehazer = open_dehazer(options, options.mindir_path)
     evaluation = Evaluation(options, output, dehazer, pairs, ranks)
     evaluation.run()
@@ -76,8 +79,6 @@ def find_test_set(options: SimpleNamespace, output: Path) -> Tuple[List[Pair], L
         return find_pairs(options.dir_data, options.data_test)
     if "dir_data" in options.given:
         raise UsageError(f"--dir_data {options.dir_data}: needs --data_test, the layout of its images")
-    from ..data.demo import write_demo_set
-
     return find_pairs(write_demo_set(make_output_folder(output / "demo_data", "--output_dir")), "Pairs")
 
 

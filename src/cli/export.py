@@ -23,6 +23,7 @@ from ..dehaze.dehazer import find_checkpoint
 from ..errors import InputError, UsageError
 from ..files import make_output_folder, sha256
 from ..runtime.opening import open_mindir
+from ..runtime.sidecar import write_sidecar
 from ..spec import TOLERANCE, align_up
 from ..web.folder import find_npm, write_web
 from . import config
@@ -126,7 +127,6 @@ def shape_text(size: Size, options: SimpleNamespace) -> str:
 def write_for_lite(path: Path, arch: str, size: Size) -> None:
     """The same model for MindSpore Lite 2.0.0, with its own sidecar."""
     from ..export.lite import rewrite_for_lite20
-    from ..runtime.sidecar import write_sidecar
 
     lite = path.with_name(f"{path.stem}_lite20.mindir")
     rewrite_for_lite20(path, lite)

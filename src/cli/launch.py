@@ -15,10 +15,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
+from ..distributed.processes import RankProcesses
 from ..errors import InputError, UsageError, one_line
 from ..files import make_output_folder, path_rule
 from .config import Parser
@@ -43,8 +45,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if options.rank_table:
         check_rank_table(options.rank_table, options.workers * cluster.nodes)
     logs = make_output_folder(options.log_dir, "--log_dir").resolve()
-    from ..distributed.processes import RankProcesses
-
     first = cluster.node_rank * options.workers
     with RankProcesses(command(options, cluster, logs), environment(os.environ, options.workers), logs,
                        range(first, first + options.workers), cluster.node_rank) as ranks:
@@ -127,8 +127,6 @@ def _number(variables: Mapping[str, str], name: str, default: int, least: int, m
 
 
 def _free_port() -> int:
-    import socket
-
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]

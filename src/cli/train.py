@@ -37,9 +37,9 @@ def main(argv=None) -> int:
             cloud.download_results(options)
         train_options.refuse_to_overwrite(options)
         make_output_folder(options.ckpt_save_path, "--ckpt_save_path")
-        from ..distributed import ranks as device
+        from ..train import setup  # loads MindSpore, so the options are checked first
 
-        ranks = device.init_device(options)
+        ranks = setup.init_device(options)
         try:
             code = train_with_lock(options, ranks, stop)
         finally:

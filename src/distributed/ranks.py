@@ -3,14 +3,12 @@ from __future__ import annotations
 
 import os
 import pickle
-from types import SimpleNamespace
 from typing import Any, List, NamedTuple, Sequence
 
 import mindspore
 import numpy as np
 from mindspore import Tensor, ops
 
-from ..device import select_device
 from ..errors import InputError, one_line
 from .signals import STOP_RANK, end_with_parent, is_distributed, started_by_msrun
 
@@ -52,28 +50,11 @@ class Ranks(NamedTuple):
         return ops.AllReduce()(Tensor(values if self.rank == 0 else np.zeros_like(values))).asnumpy()
 
 
-def init_device(options: SimpleNamespace) -> Ranks:
-    """Select the device and graph mode. In a distributed run, select data parallelism too.
+def join_ranks() -> Ranks:
+    """Connect to the other ranks, if there are any, after `select_device`. In msrun's scheduler it never returns.
 
-    MindSpore then averages the gradients over the ranks. Rank i trains on the i-th part of the images of each step.
-
-    Raises: InputError if this MindSpore has no such device or the ranks cannot find each other.
+    Raises: InputError if the ranks cannot find each other.
     """
-    ranks = join_ranks(options)
-    mindspore.set_context(mode=mindspore.GRAPH_MODE)
-    mindspore.set_seed(options.seed)
-    if ranks.size > 1:
-        mindspore.set_auto_parallel_context(parallel_mode=mindspore.ParallelMode.DATA_PARALLEL, gradients_mean=True,
-                                            device_num=ranks.size, global_rank=ranks.rank)
-    return ranks
-
-
-def join_ranks(options: SimpleNamespace) -> Ranks:
-    """Select the device and connect to the other ranks, if there are any. In msrun's scheduler this call never returns.
-
-    Raises: InputError if this MindSpore has no such device or the ranks cannot find each other.
-    """
-    select_device(options.device_target, options.device_id)
     if not is_distributed():
         return Ranks()
     if started_by_msrun():

@@ -1,6 +1,7 @@
 """Signals to the ranks of a distributed run, and the tests by which a process knows that it is a rank."""
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -38,8 +39,6 @@ def is_distributed() -> bool:
 def end_with_parent(number: int) -> None:
     """Ask the kernel to send this process a signal when its parent ends, even by SIGKILL. Linux only."""
     if sys.platform == "linux":
-        import ctypes
-
         ctypes.CDLL(None).prctl(1, int(number))  # PR_SET_PDEATHSIG
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import InputError, UsageError
 from ..files import PathLike, sha256
 from ..spec import MINDSPORE
+from .onnx_runner import OnnxRunner
 from .runner import Runner
 
 
@@ -45,8 +46,6 @@ def open_runner(path: Path, runtime: str, precision: str, device_target: str = "
         from .mindspore_runner import CheckpointRunner
 
         return CheckpointRunner(path, device_target, device_id, raw_weights, dcn_backend)
-    from .onnx_runner import OnnxRunner
-
     if path.suffix.lower() == ".onnx":
         return OnnxRunner(path, runtime, precision)
     from ..network.checkpoint import load_network

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 from mindspore import Tensor, float32
 
-from ..distributed.ranks import Ranks, init_device
+from ..distributed.ranks import Ranks
 from . import amp, setup
 from .cell import TrainOneStepCell
 
@@ -26,7 +26,7 @@ def dry_run(options: SimpleNamespace) -> int:
     if target != "CPU" and options.dcn_backend == "auto" and options.dcn_sampling == "exact":
         options.dcn_backend = "native"
     options.device_target, options.amp_dtype = "CPU", "float16"
-    init_device(options)
+    setup.init_device(options)
     data, pairs = setup.train_dataset(options, Ranks()), setup.validation_pairs(options)
     steps = setup.steps_per_epoch(options, data)
     print(f"{data.items_per_epoch} training images: {steps} steps an epoch on one rank, {steps * options.epochs} in "

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from ..errors import one_line
 from ..files import PathLike, atomic_write
 from ..network.health import Health
+from .events import EventFile
 
 COLUMNS = ("step", "epoch", "loss", "l1", "cr", "lr", "images_per_s", "val_psnr", "val_ssim",
            "gain", "offset", "silent")
@@ -38,8 +39,6 @@ class TrainingLog:
         self._rows = [row for row in _read(self._csv) if int(row["step"]) <= step] if step else []
         self._events, self._warned = None, False
         if enabled and options.summary_dir:
-            from .events import EventFile
-
             self._events = EventFile(options.summary_dir, step + 1 if step else 0)
         self._on_disk = False  # whether metrics.csv holds all rows
         self._try("metrics.csv", self._write_rows)

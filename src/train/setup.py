@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Dict, List, Optional, Tuple
 
+import mindspore
 import numpy as np
 from mindspore import nn
 
@@ -14,7 +15,8 @@ from ..data.dataset import TrainDataset
 from ..data.demo import write_demo_set
 from ..data.pairs import Pair, find_pairs
 from ..data.sources import open_source
-from ..distributed.ranks import Ranks
+from ..device import select_device
+from ..distributed.ranks import Ranks, join_ranks
 from ..errors import InputError, UsageError
 from ..network.aecrnet import Dehaze
 from ..network.checkpoint import REFERENCE, load_checkpoint, load_into, network_weights
@@ -29,6 +31,23 @@ from .validation import Validation, choose_images
 from .vgg import load_vgg19, random_vgg19
 
 DEMO_FOLDER = Path("output/demo_data")
+
+
+def init_device(options: SimpleNamespace) -> Ranks:
+    """Select the device and graph mode. In a distributed run, select data parallelism too.
+
+    MindSpore then averages the gradients over the ranks. Rank i trains on the i-th part of the images of each step.
+
+    Raises: InputError if this MindSpore has no such device or the ranks cannot find each other.
+    """
+    select_device(options.device_target, options.device_id)
+    ranks = join_ranks()
+    mindspore.set_context(mode=mindspore.GRAPH_MODE)
+    mindspore.set_seed(options.seed)
+    if ranks.size > 1:
+        mindspore.set_auto_parallel_context(parallel_mode=mindspore.ParallelMode.DATA_PARALLEL, gradients_mean=True,
+                                            device_num=ranks.size, global_rank=ranks.rank)
+    return ranks
 
 
 def train_dataset(options: SimpleNamespace, ranks: Ranks) -> TrainDataset:
