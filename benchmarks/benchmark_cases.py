@@ -238,7 +238,13 @@ def _eval(folder):
     pairs, _ = find_pairs(options.dir_data, options.data_test)
     dehazer = open_dehazer(options)
     x = np.random.default_rng(0).random((1, 3, 480, 640), np.float32)
-    return Case(lambda: Evaluation(options, folder, dehazer, pairs, Ranks()).run(),
+    evaluation = Evaluation(options, folder, dehazer, pairs, Ranks())
+
+    def evaluate():
+        evaluation.start()
+        evaluation.run()
+
+    return Case(evaluate,
                 lambda: [dehazer.network(x) for _ in pairs], "the network alone, 4 images of 480x640", None, 1500.0)
 
 

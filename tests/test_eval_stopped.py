@@ -2,6 +2,7 @@
 import csv
 import json
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from halving import HalvingNetwork
 from src.cli import eval as script
 from src.data.images import write_image
 from src.dehaze.dehazer import Dehazer
+from src.distributed.ranks import Ranks
 from src.errors import InputError, UsageError
 from src.evaluate.evaluation import Evaluation
 
@@ -101,6 +103,13 @@ def test_an_image_is_done_again_where_its_picture_is_missing(run, tmp_path):
     assert run("--resume", "--save_images") == 0 and len(run.network.seen) == COUNT
     (tmp_path / "out/images/2.png").unlink()
     assert run("--resume", "--save_images") == 0 and len(run.network.seen) == 1
+
+
+def test_nothing_is_deleted_before_an_evaluation_starts(run, tmp_path):
+    run()
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    Evaluation(SimpleNamespace(resume=False, report=False, save_images=True), tmp_path / "out", None, [], Ranks())
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
 def test_a_new_evaluation_starts_from_nothing(run):

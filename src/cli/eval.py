@@ -51,6 +51,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     ranks = join_ranks()
     dehazer = open_dehazer(options, options.mindir_path)
     evaluation = Evaluation(options, output, dehazer, pairs, ranks)
+    evaluation.start()
     evaluation.run()
     if ranks.rank == 0:
         for path in unmatched:

@@ -42,46 +42,57 @@ REPORTED = ("psnr_hazy", "psnr", "ssim_hazy", "ssim")
 class Evaluation:
     """Restores and scores the pairs, and keeps their rows. In a distributed run each rank takes a share.
 
-    metrics.csv gets each row at once. Until the end, summary.json states that the evaluation is not complete.
+    Call `start`, `run` and `write` in this order. metrics.csv gets each row at once. Until the end, summary.json states
+    that the evaluation is not complete.
 
     Attributes:
         stopped: the exception that ended `run` before all pairs were done, or None.
-
-    Raises: UsageError or InputError if `--resume` finds no earlier evaluation, or one with other options.
     """
 
     def __init__(self, options: SimpleNamespace, output: Path, dehazer: Dehazer, pairs: List[Pair],
                  ranks: Ranks):
         self.options, self.output, self.dehazer, self.pairs, self.ranks = options, output, dehazer, pairs, ranks
-        self.table, self.summary = output / "metrics.csv", output / "summary.json"
+        self.table, self.summary, self.images = (output / name for name in ("metrics.csv", "summary.json", "images"))
+        self.rows: Dict[str, Dict[str, Any]] = {}
         self.failures: Dict[str, str] = {}
+        self.health: Dict[str, float] = {}
+        self.report: Optional[Report] = None
         self.stopped: Optional[BaseException] = None
         self.peak_memory_mb = 0.0
-        self.rows = self._earlier_rows()
-        self.health = self.diagnose() if ranks.rank == 0 else {}
-        self.report = None
-        if options.report:
-            facts = {**self._facts(), **software_versions()}
-            self.report = Report(f"AECR-Net on {options.data_test}", facts, len(pairs))
-        if options.save_images:
-            make_output_folder(output / "images", "--output_dir")
-        if ranks.rank == 0:
+
+    def start(self) -> None:
+        """With `--resume`, take up the rows of an unfinished evaluation. Otherwise delete those of an earlier one.
+
+        Raises: UsageError or InputError if `--resume` finds no earlier evaluation, or one with other options.
+        """
+        if self.options.resume:
+            earlier = self._unfinished_rows() if self.ranks.rank == 0 else []
+        else:
+            earlier = []
+            self.table.unlink(missing_ok=True)
+        self.rows = self._still_needed(self.ranks.gather_objects(earlier)[0])
+        if self.options.report:
+            self.report = Report(f"AECR-Net on {self.options.data_test}", {**self._facts(), **software_versions()},
+                                 len(self.pairs))
+        if self.options.save_images:
+            make_output_folder(self.images, "--output_dir")
+        if self.ranks.rank == 0:
+            self.health = self.diagnose()
             self._write_summary([], is_complete=False)
 
-    def _earlier_rows(self) -> Dict[str, Dict[str, Any]]:
-        """The rows of an unfinished evaluation, by the names of their pairs. Without `--resume`, delete them."""
-        rows: List[Dict[str, Any]] = []
-        if not self.options.resume:
-            self.table.unlink(missing_ok=True)
-        elif self.ranks.rank == 0:
-            check_same(self.summary, self._facts())
-            rows = read_table(self.table) if self.table.exists() else []
-            write_table(self.table, rows)  # leaves out an incomplete last row
+    def _unfinished_rows(self) -> List[Dict[str, Any]]:
+        check_same(self.summary, self._facts())
+        rows = read_table(self.table) if self.table.exists() else []
+        write_table(self.table, rows)  # leaves out an incomplete last row
+        return rows
+
+    def _still_needed(self, rows: List[Dict[str, Any]]) -> Dict[str, Dict[str, Any]]:
+        """The rows of our pairs by name, without those whose picture is wanted and missing."""
         names = {name_in_table(pair.name): pair.name for pair in self.pairs}
-        kept = {names[row["name"]]: row for row in self.ranks.gather_objects(rows)[0] if row["name"] in names}
-        images = self.output / "images"
-        return {name: row for name, row in kept.items()
-                if not self.options.save_images or (images / f"{name}.png").is_file()}
+        kept = {names[row["name"]]: row for row in rows if row["name"] in names}
+        if not self.options.save_images:
+            return kept
+        return {name: row for name, row in kept.items() if (self.images / f"{name}.png").is_file()}
 
     def diagnose(self) -> Dict[str, float]:
         """Measure the trunk with some images, and print a warning if part of it does not work.
@@ -149,7 +160,7 @@ class Evaluation:
                 ) -> Dict[str, Any]:
         scores = score(restored, hazy, clear)
         if self.options.save_images:
-            write_image(self.output / "images" / f"{pair.name}.png", restored)
+            write_image(self.images / f"{pair.name}.png", restored)
         if self.report:
             self.report.add(pair.name, hazy, restored, clear, {key: scores[key] for key in REPORTED})
         row = {"name": pair.name, "width": hazy.shape[1], "height": hazy.shape[0], **scores, "seconds": seconds}
