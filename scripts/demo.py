@@ -18,6 +18,7 @@ from src.data.demo import demo_pairs
 from src.data.images import write_image
 from src.dehaze.dehazer import BENCHMARK_CHECKPOINT, Dehazer, find_checkpoint
 from src.evaluate.metrics import psnr, ssim
+from src.evaluate.scores import whose
 from src.files import make_output_folder
 
 OVERVIEW_HEIGHT = 190  # pixels of each photo in overview.jpg
@@ -32,6 +33,7 @@ def main() -> int:
     checkpoint = find_checkpoint(options.ckpt_path or BENCHMARK_CHECKPOINT)
     dehazer = Dehazer(checkpoint)
     rows, entries = [], []
+    print(whose(checkpoint, dehazer.network.description, "the demo photos"))
     print(f"{'photo':<12} {'hazy PSNR':>10} {'SSIM':>7} {'dehazed PSNR':>14} {'SSIM':>7}")
     for name, hazy, clear in demo_pairs():
         dehazed = dehazer.dehaze(hazy)

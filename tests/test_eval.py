@@ -180,6 +180,12 @@ def test_mistakes_are_named(run, flags, error, text):
         run(*flags, data_test="")
 
 
+def test_a_folder_named_in_a_configuration_is_not_left_out(run, tmp_path):
+    (tmp_path / "my.yaml").write_text("eval: {dir_data: SOTS}\n")
+    with pytest.raises(UsageError, match="--dir_data SOTS: needs --data_test"):
+        run("--config", str(tmp_path / "my.yaml"), data_test="")
+
+
 def evaluate(*flags, **environment):
     return subprocess.run([sys.executable, str(ROOT / "eval.py"), *map(str, flags)], capture_output=True, text=True,
                           timeout=300, env={**os.environ, **environment})

@@ -62,6 +62,7 @@ def test_sidecar_says_how_to_feed_the_model(models):
     for path in (models.fixed, models.lite):
         facts = facts_of(path)
         assert facts.pop("sha256") == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert facts.pop("checkpoint_sha256") == hashlib.sha256(models.gitee.read_bytes()).hexdigest()
         assert np.allclose(facts.pop("mean"), [149.75, 152.53, 162.69], atol=0.01)
         assert facts == {"format": 1, "arch": "gitee", "input_name": "x", "layout": "NCHW", "dtype": "float32",
                          "shape": [1, 3, 52, 72], "range": [0, 255], "clip": "in_graph", "multiple_of": 4}
@@ -95,13 +96,14 @@ def test_a_model_that_differs_from_the_checkpoint_fails_and_no_file_is_touched(m
 
 
 def test_export_ends_with_the_failed_comparison(models, tmp_path, monkeypatch):
-    (tmp_path / "mine_lite20.mindir").write_text("of yesterday")
+    for name in ("mine.mindir", "mine.json", "mine_lite20.mindir"):
+        (tmp_path / name).write_text("of yesterday")
     monkeypatch.setattr(export, "TOLERANCE", -1.0)
     with pytest.raises(InputError, match="mine.mindir: differs from the checkpoint"):
         export.main(["--ckpt_path", str(models.gitee), "--image_height", "16", "--image_width", "16", "--lite2",
                      "--file_name", str(tmp_path / "mine")])
-    assert (tmp_path / "mine.mindir").is_file()
-    assert (tmp_path / "mine_lite20.mindir").read_text() == "of yesterday"
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        ("mine.mindir", "mine.json", "mine_lite20.mindir"), "of yesterday")
 
 
 def test_an_operator_that_lite_lacks_is_named_and_the_model_stays(models, tmp_path, monkeypatch):
@@ -163,6 +165,15 @@ def test_wrong_flags_are_named(flags, text, tmp_path):
     with pytest.raises(UsageError, match=text):
         export.main([*flags, "--file_name", str(tmp_path / "a")])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text, said", (
+    ("dynamic: true, image_height: 320", "--image_height 320: has no meaning with --dynamic"),
+    ("half: true", "--half: needs --file_format ONNX, not MINDIR")))
+def test_a_configuration_is_checked_as_the_flags_are(text, said, tmp_path):
+    (tmp_path / "my.yaml").write_text(f"export: {{{text}}}\n")
+    with pytest.raises(UsageError, match=said):
+        export.main(["--config", str(tmp_path / "my.yaml"), "--file_name", str(tmp_path / "a")])
 
 
 @pytest.mark.parametrize("flags, text", (

@@ -1,7 +1,4 @@
-"""Adam equals the algorithm of its paper in float64. The learning rate of each step is right."""
-import math
-from types import SimpleNamespace
-
+"""Adam equals the algorithm of its paper in float64. """
 import mindspore
 import numpy as np
 import pytest
@@ -9,7 +6,7 @@ from mindspore import Parameter, Tensor
 
 from compiled import both_modes, running
 from src.network.aecrnet import Dehaze
-from src.train.optimizer import Adam, learning_rate, learning_rate_factors, steps_frozen
+from src.train.optimizer import Adam, learning_rate_factors, steps_frozen
 
 SHAPES = {"a": (4, 3), "b": (5,), "c": ()}
 RATES = [1e-2, 1e-2, 5e-3, 2e-2, 1e-3]
@@ -73,35 +70,6 @@ def test_state_has_names_that_loading_a_network_passes_over():
     adam = Adam([Parameter(Tensor(np.zeros(3, np.float32)), name="down1.0.bias")])
     names = {parameter.name for parameter in [*adam.moment1, *adam.moment2, adam.step]}
     assert names == {"optimizer.moment1.down1.0.bias", "optimizer.moment2.down1.0.bias", "optimizer.step"}
-
-
-def rates(steps=20, **changes):
-    usual = dict(lr=2.0, lr_min=0.2, warmup_steps=0, lr_schedule="cosine", lr_step=2)
-    options = SimpleNamespace(**{**usual, **changes})
-    return [learning_rate(options, step, steps_per_epoch=3, total_steps=20) for step in range(steps)]
-
-
-def test_cosine_goes_from_lr_to_lr_min_over_all_steps():
-    assert rates() == pytest.approx([0.2 + 0.9 * (1 + math.cos(math.pi * step / 20)) for step in range(20)])
-    assert rates(24)[20:] == pytest.approx([0.2] * 4)
-
-
-def test_step_halves_every_lr_step_epochs():
-    assert rates(lr_schedule="step") == [2.0] * 6 + [1.0] * 6 + [0.5] * 6 + [0.25] * 2
-
-
-def test_constant_stays():
-    assert rates(lr_schedule="constant") == [2.0] * 20
-
-
-@pytest.mark.parametrize("schedule", ["cosine", "constant", "step"])
-def test_warmup_rises_to_lr_in_equal_steps(schedule):
-    assert rates(5, lr_schedule=schedule, warmup_steps=4) == pytest.approx([0.5, 1.0, 1.5, 2.0, 2.0])
-
-
-def test_cosine_after_warmup_ends_at_lr_min_all_the_same():
-    assert rates(21, warmup_steps=4)[12] == pytest.approx(1.1)
-    assert rates(21, warmup_steps=4)[20] == pytest.approx(0.2)
 
 
 def test_offsets_and_shared_block_have_factors_of_their_own():

@@ -4,9 +4,9 @@ import math
 import mindspore
 import numpy as np
 import pytest
-from mindspore import Tensor, amp, nn
+from mindspore import Tensor, amp, nn, ops
 
-from compiled import running
+from compiled import both_modes, running
 from golden.seeded import image, seeded
 from src.network.aecrnet import RGB_MEAN, RGB_STD, Dehaze
 from src.train.cell import NetWithCRLossCell, TrainOneStepCell
@@ -158,10 +158,11 @@ class Small(nn.Cell):
 class SmallRun:
     """A run of the small network, with everything that a step may change."""
 
-    def __init__(self, **options):
-        self.net = Small()
+    def __init__(self, net=None, **options):
+        self.net = net or Small()
         self.optimizer = Adam(self.net.trainable_params())
-        self.cell = TrainOneStepCell(NetWithCRLossCell(self.net), self.optimizer, **options)
+        statistics = [parameter for parameter in self.net.get_parameters() if not parameter.requires_grad]
+        self.cell = TrainOneStepCell(NetWithCRLossCell(self.net), self.optimizer, statistics=statistics, **options)
 
     def step(self, batch, apply=True, rate=1e-3):
         loss, _, _, finite = self.cell(Tensor(batch[0]), Tensor(batch[1]), Tensor(rate, mindspore.float32), apply)
@@ -235,10 +236,72 @@ def test_a_step_that_overflows_says_so_and_changes_nothing_but_the_loss_scale():
     np.testing.assert_array_equal(after(run, [small_batch(2)]).state(), undisturbed.state())
 
 
-def test_without_a_loss_scale_gradients_that_are_not_finite_are_reported():
-    run = SmallRun()
-    assert run.step(small_batch(0))[1]
-    assert not run.step((small_batch(1)[0] * np.float32(np.nan), small_batch(1)[1]))[1]
+NAN = (small_batch(1)[0] * np.float32(np.nan), small_batch(1)[1])
+
+
+class CountingSmall(Small):
+    """Keeps a running mean of its input, as FastDeconv does."""
+
+    def __init__(self):
+        super().__init__()
+        self.mean = mindspore.Parameter(Tensor(0.0, mindspore.float32), name="mean", requires_grad=False)
+
+    def construct(self, x):
+        return super().construct(ops.depend(x, ops.assign(self.mean, 0.9 * self.mean + 0.1 * x.mean())))
+
+
+@both_modes
+@pytest.mark.parametrize("scaled", [False, True], ids=["plain", "scaled"])
+def test_a_step_that_is_not_finite_is_skipped_and_counted(mode, scaled):
+    """Weights, moments, average and running statistics are those of a run that never saw the batch."""
+    with running(mode):
+        disturbed, undisturbed = (
+            SmallRun(CountingSmall(), ema_decay=0.9, scaler=loss_scaler() if scaled else None) for _ in range(2))
+        for run, batches in ((disturbed, (small_batch(0), NAN, NAN, small_batch(2), small_batch(3))),
+                             (undisturbed, (small_batch(0), small_batch(2), small_batch(3)))):
+            finite = [run.step(batch)[1] for batch in batches]
+            assert finite == [batch is not NAN for batch in batches]
+        np.testing.assert_array_equal(disturbed.state(), undisturbed.state())
+        assert np.isfinite(disturbed.state()).all() and disturbed.net.mean.asnumpy() != 0
+        report = disturbed.cell.read_report()
+        assert (report.steps, report.skipped, report.in_a_row, report.last_skipped) == (5, 2, 0, 3)
+        assert report.loss == pytest.approx(undisturbed.cell.read_report().loss)
+
+
+@both_modes
+def test_a_batch_that_is_not_finite_among_accumulated_ones_skips_their_step(mode):
+    with running(mode):
+        run, undisturbed = (SmallRun(CountingSmall(), accumulate=2) for _ in range(2))
+        for bad in ((NAN, small_batch(0)), (small_batch(0), NAN)):
+            run.step(bad[0], apply=False)
+            assert not run.step(bad[1])[1]
+        for each in (run, undisturbed):
+            each.step(small_batch(2), apply=False)
+            assert each.step(small_batch(3))[1]
+        np.testing.assert_array_equal(run.state(), undisturbed.state())
+        assert (run.cell.read_report().skipped, run.cell.read_report().in_a_row) == (2, 0)
+
+
+def test_the_report_holds_the_mean_losses_of_accumulated_batches():
+    run, batches = SmallRun(accumulate=2), [small_batch(0), small_batch(4)]
+    for _ in range(2):
+        losses = [run.step(batch, apply=bool(index), rate=0.0)[0] for index, batch in enumerate(batches)]
+        assert losses[1] == pytest.approx(run.cell.read_report().loss)
+        single = [float(run.cell.network(Tensor(hazy), Tensor(clear))[0]) for hazy, clear in batches]
+        assert run.cell.read_report().loss == pytest.approx(np.mean(single), rel=1e-5)
+
+
+def test_a_step_of_a_rank_that_failed_changes_nothing():
+    run = after(SmallRun(scaler=loss_scaler(), ema_decay=0.9), [small_batch(0)])
+    before, scale = run.state(), [value.asnumpy().copy() for value in run.cell.scale]
+    failed = Tensor(np.array([1, 1], np.float32))
+    hazy, clear = map(Tensor, small_batch(1))
+    for _ in range(2):
+        assert not bool(run.cell(hazy, clear, Tensor(1e-3, mindspore.float32), True, failed)[3])
+    np.testing.assert_array_equal(run.state(), before)
+    assert [value.asnumpy() for value in run.cell.scale] == scale
+    report = run.cell.read_report()
+    assert (report.steps, report.lost, report.stop, report.skipped) == (3, 2, True, 0)
 
 
 @pytest.mark.slow

@@ -60,7 +60,8 @@ def parse(
         positional: name -> help of the positional arguments. Each takes any number of values.
         short: key -> a second flag of one letter.
 
-    Returns: a namespace with every key of the sections, and with `given`, the names that the command line sets.
+    Returns: a namespace with every key of the sections, and `given`, the names that the user sets: those of the flags,
+        and those to which the file gives another value than the default. A whole copy of gitee.yaml sets nothing.
     Raises: UsageError naming the flag or key that is unknown, of the wrong type or out of its limits.
     """
     defaults, helps = _read(DEFAULTS), _comments(DEFAULTS)
@@ -80,10 +81,11 @@ def parse(
     options: Dict[str, Any] = {name: [] for name in positional or {}}
     own = {key: value for section in sections for key, value in defaults[section].items()}
     options.update(own)
-    options.update(_overrides(given.pop("config", None), defaults, sections))
+    from_file = _overrides(given.pop("config", None), defaults, sections)
+    options.update(from_file)
     options.update(given)
     limits.check(options, own)
-    return SimpleNamespace(**options, given=sorted(given))
+    return SimpleNamespace(**options, given=sorted({*given, *(key for key in from_file if from_file[key] != own[key])}))
 
 
 def save(options: SimpleNamespace, path: PathLike) -> None:

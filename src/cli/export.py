@@ -11,11 +11,14 @@ the model. N.json beside N.mindir describes the model's input and output. N.onnx
 """
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
-from typing import List, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 import psutil
 
@@ -58,15 +61,29 @@ def main(argv: Optional[List[str]] = None) -> int:
     if options.file_format == "ONNX":
         export_onnx(net, path, size, checkpoint, options)
         return 0
-    write_model(net, path, options.file_format, size)
-    print(written(path, net, size, checkpoint, options))
-    if options.file_format == "MINDIR":
-        print("\n".join(compare(net, open_mindir(path), TOLERANCE)))
-    else:
-        print(f"not compared with the checkpoint: MindSpore loads MINDIR only, not {options.file_format}")
+    with tried(path) as candidate:
+        write_model(net, candidate, options.file_format, size, sha256(checkpoint))
+        if options.file_format == "MINDIR":
+            found = compare(net, open_mindir(candidate), TOLERANCE)
+        else:
+            found = [f"not compared with the checkpoint: MindSpore loads MINDIR only, not {options.file_format}"]
+    print("\n".join([written(path, net, size, checkpoint, options), *found]))
     if options.lite2:
-        write_for_lite(path, net.arch, size)
+        write_for_lite(path, net.arch, size, sha256(checkpoint))
     return 0
+
+
+@contextlib.contextmanager
+def tried(path: Path) -> Iterator[Path]:
+    """Give a path for a model and its sidecar. They move to `path` when the block ends without an exception."""
+    with tempfile.TemporaryDirectory(prefix=".export", dir=path.parent) as folder:
+        candidate = Path(folder) / path.name
+        try:
+            yield candidate
+        except InputError as error:
+            raise InputError(str(error).replace(str(candidate), str(path))) from None
+        for suffix in (path.suffix, ".json"):
+            os.replace(candidate.with_suffix(suffix), path.with_suffix(suffix))
 
 
 def export_onnx(net, path: Path, size: Size, checkpoint: Path, options: SimpleNamespace) -> None:
@@ -124,13 +141,13 @@ def shape_text(size: Size, options: SimpleNamespace) -> str:
     return f"{text} (the next multiples of 4; {options.image_width}x{options.image_height} is mirrored up to it)"
 
 
-def write_for_lite(path: Path, arch: str, size: Size) -> None:
+def write_for_lite(path: Path, arch: str, size: Size, checkpoint_sha256: str) -> None:
     """The same model for MindSpore Lite 2.0.0, with its own sidecar."""
     from ..export.lite import rewrite_for_lite20
 
     lite = path.with_name(f"{path.stem}_lite20.mindir")
     rewrite_for_lite20(path, lite)
-    write_sidecar(lite, arch, size)
+    write_sidecar(lite, arch, size, checkpoint_sha256)
     print(f"{lite}: the same for MindSpore Lite 2.0.0")
 
 

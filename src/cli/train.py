@@ -16,6 +16,7 @@ from typing import Iterator
 
 from ..distributed.signals import StopSignals
 from ..files import lock_folder, make_output_folder
+from ..train.schedule import Schedule
 from . import cloud, config, train_options
 from .entry import run_as_program
 
@@ -62,49 +63,58 @@ def train(options, ranks, stop: StopSignals) -> int:
 
     Raises: the exception that ends the loop, after the last finished step is saved.
     """
-    from ..train import setup
+    from ..train import setup, words
     from ..train.log import TimedBatches, TrainingLog
-    from ..train.optimizer import learning_rate
-    from ..train.step import optimizer_step
+    from ..train.step import OptimizerSteps
     from ..train.watch import TrunkWatch
 
     data = setup.train_dataset(options, ranks)
+    schedule = Schedule(options, data.steps_per_epoch)
     net = setup.network(options)
     cell = setup.train_cell(options, net, ranks)
     state = setup.train_state(options, cell, net, data, ranks)
     validation = setup.validation(options, ranks)
     watch = TrunkWatch(options, net, data)
-    steps_per_epoch = setup.steps_per_epoch(options, data)
-    total = options.epochs * steps_per_epoch
-    end = min(total, options.max_steps or total)
+    if validation and state.step == 0:
+        state.expect_validation()
     if state.writes:
         train_options.save(options)
+        print(words.about_data(options, data, schedule, ranks.size, validation.count if validation else 0))
+        print(words.about_network(options, net))
 
-    batches = TimedBatches(data.batches(state.step * options.accumulate, end * options.accumulate),
+    batches = TimedBatches(data.batches(state.step * options.accumulate, schedule.end * options.accumulate),
                            options.batch_size * options.accumulate * ranks.size)
-    with saved_on_failure(state), TrainingLog(options, state.step, total, state.writes) as log, batches:
-        while (state.step < end or state.validation_due) and not ranks.any(stop.requested):
-            if not state.validation_due:  # or it was interrupted
-                rate = learning_rate(options, state.step, steps_per_epoch, total)
-                losses = optimizer_step(options, cell, batches, rate, data, state, ranks)
-                state.finish_step()
-                speed = batches.end_step()
-                trunk = watch.look(log, state.step) if log.has_row(state.step) else {}
-                log.add_step(state.step, epoch=(state.step - 1) // steps_per_epoch + 1, **losses, lr=rate,
-                             images_per_s=speed, **trunk)
-                state.validation_due = bool(validation) and is_due(
-                    state.step, options.test_every * steps_per_epoch, total)
+    with saved_on_failure(state), TrainingLog(options, state.step, schedule.total, state.writes) as log, batches:
+        steps = OptimizerSteps(options, cell, batches, data, state, ranks, stop)
+        save_due = False
+        while (state.step < schedule.end or state.progress.validation_due) and not steps.stopped:
+            if not state.progress.validation_due:
+                rate = schedule.rate(state.step)
+                steps.take(rate)
+                save_due = save_due or schedule.saves(state.step)
+                row = {}
+                if save_due or schedule.reads(state.step):
+                    losses = steps.read()
+                batches.end_step()
+                if log.has_row(state.step):
+                    row = {"epoch": schedule.epoch(state.step), **losses, "lr": rate, "images_per_s": batches.speed(),
+                           **watch.look(log, state.step)}
+                log.add_step(state.step, **row)
+                if validation and schedule.validates(state.step):
+                    state.expect_validation()
 
-            if state.validation_due and not validate(validation, state, log, stop):
+            if state.progress.validation_due and not validate(validation, state, log, stop):
                 break
-            if is_due(state.step, options.save_every, end) or is_due(state.step, steps_per_epoch, end):
+            if save_due and not steps.are_doubtful:
                 state.save_last()
                 log.draw()
+                save_due = False
+        steps.finish()
         state.save_last()
     if state.writes:
         print(batches.summary())
-        print(last_words(options, state, total))
-    return 0 if state.saved_step == state.step else 1  # on a rank that does not write, the two are equal
+        print(words.about_end(options, state, schedule))
+    return 0 if state.is_saved else 1  # on a rank that does not write, it always is
 
 
 def validate(validation, state, log, stop: StopSignals) -> bool:
@@ -112,9 +122,9 @@ def validate(validation, state, log, stop: StopSignals) -> bool:
     scores = validation.score(state.evaluation_weights(), lambda: stop.requested)
     if scores is None:
         return False
-    log.add_validation(state.step, *scores)
-    state.save_best(scores[0])
-    state.validation_due = False
+    psnr, ssim, health = scores
+    log.add_validation(state.step, psnr, ssim, health)
+    state.finish_validation(psnr, ssim)
     return True
 
 
@@ -128,27 +138,10 @@ def saved_on_failure(state) -> Iterator[None]:
     except NotFinite:
         raise
     except Exception:
-        state.save_finished()
+        state.save_after_failure()
         if state.writes:
             print(f"stopped in step {state.step + 1}; {state.last_good()}")
         raise
-
-
-def is_due(step: int, interval: int, last: int) -> bool:
-    """Whether a step is due for an action of every `interval` steps (0: never), which the last step takes too."""
-    return step == last or interval > 0 and step % interval == 0
-
-
-def last_words(options, state, total: int) -> str:
-    """The last line of the terminal: how far the run came, and how to go on."""
-    if state.saved_step != state.step:
-        return f"error: the state of step {state.step} is not saved; {state.last_good()}"
-    if state.step == total and not state.validation_due:
-        return f"finished: step {total} of {total}"
-    if state.step == 0:
-        return "stopped before the first step, nothing is saved"
-    more = " and a larger --max_steps" if 0 < options.max_steps <= state.step else ""
-    return f"stopped after step {state.step} of {total}; the same command with --resume{more} goes on"
 
 
 def run() -> None:

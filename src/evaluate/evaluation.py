@@ -28,6 +28,7 @@ from .scores import (
     read_table,
     score,
     table,
+    whose,
     write_summary,
     write_table,
 )
@@ -176,6 +177,8 @@ class Evaluation:
         if self.report:
             self.report.write(self.output / "report.html")
         if rows:
+            network = self.dehazer.network
+            print(whose(network.path, network.description, self.options.data_test))
             print(table(means(rows)))
             count = f"{len(rows)}" if self.stopped is None else f"partial, {len(rows)} of {len(self.pairs)}"
             print(f"{count} images, {np.median([row['seconds'] for row in rows]):.2f} s each (median, network alone), "

@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Sequence
 import numpy as np
 
 from ..errors import InputError, UsageError, one_line
-from ..files import PathLike, atomic_write
+from ..files import PathLike, atomic_write, sha256, shipped
 from . import metrics
 
 # The measures of the papers, then the authors' SSIM, then the measures of the model-zoo reference.
@@ -31,6 +31,7 @@ PROTOCOL = (
     "official_ssim: the authors' code, zeros beyond the border. psnr_y, ssim_y: Y channel, 1 px border left out, as "
     "the model-zoo reference. _hazy: the input against the ground truth. Means over images.")
 
+SHIPPED = ("checkpoints/aecrnet.ckpt", "checkpoints/aecrnet_real.ckpt")
 COLUMNS = ("name", "width", "height", *(key for name in MEASURES for key in (name, f"{name}_hazy")), "seconds")
 TEXT = {"newline": "", "encoding": "utf-8", "errors": "backslashreplace"}
 
@@ -48,6 +49,19 @@ def means(rows: Sequence[Mapping[str, Any]]) -> Scores:
     """The mean of every measure over the rows. Empty if there are no rows."""
     keys = [key for name in MEASURES for key in (name, f"{name}_hazy")] if rows else []
     return {key: float(np.mean([row[key] for row in rows])) for key in keys}
+
+
+def whose(path: Path, description: Mapping[str, Any], data: str) -> str:
+    """The first line of every table of scores: which weights on which set.
+
+    Args:
+        path: checkpoint or exported model.
+        description: of the network. That of an exported model holds the sha256 of its checkpoint.
+    """
+    origin = description.get("checkpoint_sha256", "")
+    names = [name for name in SHIPPED if origin and shipped(name).is_file() and sha256(shipped(name)) == origin]
+    of = f", exported from {names[0] if names else f'a checkpoint of sha256 {origin[:12]}'}" if origin else ""
+    return f"scores of {path}{of} on {data}"
 
 
 def table(mean: Scores) -> str:

@@ -18,12 +18,13 @@ from .graph import ExportGraph
 Size = Optional[Tuple[int, int]]  # height and width; None where they are open
 
 
-def write_model(net: Dehaze, path: Path, file_format: str, size: Size) -> None:
+def write_model(net: Dehaze, path: Path, file_format: str, size: Size, checkpoint_sha256: str = "") -> None:
     """Export `net` and its sidecar.
 
     Args:
         path: file with the suffix of the format. It is written under a temporary name and renamed when it is whole.
         size: height and width, multiples of 4. None leaves them open.
+        checkpoint_sha256: hash of the file with the weights, for the sidecar.
 
     Raises: InputError if MindSpore cannot write this network in this format, or the file cannot be written.
     """
@@ -40,4 +41,4 @@ def write_model(net: Dehaze, path: Path, file_format: str, size: Size) -> None:
         reason = one_line(error).split(" -----")[0][:200]  # what follows is MindSpore's call stack
         raise InputError(f"{path}: MindSpore {mindspore.__version__} cannot write this network as {file_format} "
                          f"({reason})") from None
-    write_sidecar(path, net.arch, size)
+    write_sidecar(path, net.arch, size, checkpoint_sha256)

@@ -18,13 +18,14 @@ KEYS = {"format", "arch", "input_name", "layout", "dtype", "shape", "range", "me
 Size = Optional[Tuple[int, int]]  # height and width; None where they are open
 
 
-def write_sidecar(path: Path, arch: str, size: Size) -> None:
-    """Write `N.json` beside `N.mindir`. It holds all that a program needs to run the model."""
+def write_sidecar(path: Path, arch: str, size: Size, checkpoint_sha256: str = "") -> None:
+    """Write `N.json` beside `N.mindir`: all that a program needs to run the model, and the hash of its checkpoint."""
     facts = {
         "format": 1, "arch": arch, "input_name": INPUT_NAME, "layout": "NCHW", "dtype": "float32",
         "shape": [1, 3, *(size or (-1, -1))], "range": [0, VALUE_RANGE[arch]],
         "mean": [mean * VALUE_RANGE[arch] for mean in RGB_MEAN] if arch == "gitee" else None,
         "clip": "in_graph", "multiple_of": MULTIPLE, "sha256": sha256(path),
+        "checkpoint_sha256": checkpoint_sha256,
     }
     with atomic_write(path.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n")

@@ -9,8 +9,9 @@ import numpy as np
 from mindspore import Tensor, float32
 
 from ..distributed.ranks import Ranks
-from . import amp, setup
+from . import amp, setup, words
 from .cell import TrainOneStepCell
+from .schedule import Schedule
 
 SIDE, IMAGES = 32, 2  # size of the compiled step; its operators and types do not depend on the size
 
@@ -28,14 +29,12 @@ def dry_run(options: SimpleNamespace) -> int:
     options.device_target, options.amp_dtype = "CPU", "float16"
     setup.init_device(options)
     data, pairs = setup.train_dataset(options, Ranks()), setup.validation_pairs(options)
-    steps = setup.steps_per_epoch(options, data)
-    print(f"{data.items_per_epoch} training images: {steps} steps an epoch on one rank, {steps * options.epochs} in "
-          f"all; {len(pairs)} validation images")
+    schedule = Schedule(options, data.steps_per_epoch)
     net = setup.network(options)
     cell = setup.train_cell(options, net, Ranks())
-    precision = "float32" if options.amp_level == "O0" else f"{options.amp_level}, {dtype}"
-    print(f"{sum(weight.size for weight in net.trainable_params())} weights to train on {target}: {precision}, "
-          f"deformable convolution {options.dcn_backend}")
+    real = SimpleNamespace(**{**vars(options), "device_target": target, "amp_dtype": dtype})
+    print(words.about_data(real, data, schedule, 1, len(pairs)))
+    print(words.about_network(real, net))
     start = time.monotonic()
     loss, finite = _step(cell, *data.sample(0))
     gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -44,14 +44,14 @@ class TrainingLog:
         self._try("metrics.csv", self._write_rows)
 
     def add_step(self, step: int, **values: float) -> None:
-        """Show the values in the bar. Write them every `log_every` steps."""
-        self._bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()}, refresh=False)
-        self._bar.update()
-        if self.has_row(step):
+        """Count the step in the bar. Show and write its values, if there are any."""
+        if values:
+            self._bar.set_postfix({name: f"{value:.4g}" for name, value in values.items()}, refresh=False)
             self._add_row(step, values)
+        self._bar.update()
 
     def has_row(self, step: int) -> bool:
-        """Whether `add_step` writes a row for this step."""
+        """Whether metrics.csv gets a row for this step."""
         return step == 1 or self._log_every > 0 and step % self._log_every == 0
 
     def add_validation(self, step: int, psnr: float, ssim: float, health: Health) -> None:
@@ -125,6 +125,7 @@ class TimedBatches:
     def __init__(self, batches: Iterator[Any], images_per_step: int):
         self._batches, self._images_per_step = batches, images_per_step
         self._step_started, self._steps, self._seconds, self._waited = None, 0, 0.0, 0.0
+        self._recent: List[float] = []  # seconds of the steps since the last call of `speed`
 
     def __enter__(self) -> TimedBatches:
         return self
@@ -139,12 +140,16 @@ class TimedBatches:
         self._waited += (time.perf_counter() - asked) * (self._steps > 0)
         return batch
 
-    def end_step(self) -> float:
-        """End a step. Returns: its speed in images a second."""
+    def end_step(self) -> None:
         seconds = time.perf_counter() - self._step_started
+        self._recent.append(seconds)
         self._seconds += seconds * (self._steps > 0)
         self._steps, self._step_started = self._steps + 1, None
-        return self._images_per_step / seconds
+
+    def speed(self) -> float:
+        """Images a second in the steps since the last call."""
+        steps, seconds, self._recent = len(self._recent), sum(self._recent), []
+        return steps * self._images_per_step / seconds
 
     def summary(self) -> str:
         """A sentence with the number of steps, the speed, and the share of time spent waiting for data."""

@@ -1,7 +1,6 @@
-"""Adam as its paper defines it, and the learning rate of each step."""
+"""Adam as its paper defines it."""
 from __future__ import annotations
 
-import math
 from typing import List, Optional, Sequence, Tuple
 
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
@@ -79,19 +78,3 @@ def steps_frozen(parameters: Sequence[Parameter], block: int) -> List[int]:
     follows them multiply its features. Meanwhile the decoder learns the brightness without it.
     """
     return [block if parameter.name.startswith(SHARED_BLOCK) else 0 for parameter in parameters]
-
-
-def learning_rate(options, step: int, steps_per_epoch: int, total_steps: int) -> float:
-    """The learning rate of `step`, counted from 0.
-
-    The cosine is that of the reference's train_wcl.py, but the rate changes with each step instead of each epoch.
-    `src.cli.train_options.check` has checked the options.
-    """
-    if step < options.warmup_steps:
-        return options.lr * (step + 1) / options.warmup_steps
-    if options.lr_schedule == "constant":
-        return options.lr
-    if options.lr_schedule == "step":
-        return options.lr * 0.5 ** (step // (options.lr_step * steps_per_epoch))
-    done = (step - options.warmup_steps) / max(1, total_steps - options.warmup_steps)
-    return options.lr_min + 0.5 * (options.lr - options.lr_min) * (1 + math.cos(math.pi * min(1.0, done)))

@@ -9,7 +9,6 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import mindspore
 import numpy as np
-from mindspore import nn
 
 from ..data.dataset import TrainDataset
 from ..data.demo import write_demo_set
@@ -60,14 +59,6 @@ def train_dataset(options: SimpleNamespace, ranks: Ranks) -> TrainDataset:
         source, options.patch_size, options.batch_size, options.seed, options.repeat, ranks.size, ranks.rank,
         options.scales, not options.no_augment, not options.no_turns, VALUE_RANGE[options.arch],
         options.num_parallel_workers)
-
-
-def steps_per_epoch(options: SimpleNamespace, data: TrainDataset) -> int:
-    """Optimizer steps in an epoch. Raises: UsageError if it has fewer batches than one step accumulates."""
-    if options.accumulate > data.steps_per_epoch:
-        raise UsageError(f"--accumulate must be at most the {data.steps_per_epoch} batches of an epoch, "
-                         f"not {options.accumulate}")
-    return data.steps_per_epoch // options.accumulate
 
 
 def validation_pairs(options: SimpleNamespace) -> List[Pair]:
@@ -128,14 +119,13 @@ def train_cell(options: SimpleNamespace, net: Dehaze, ranks: Ranks) -> TrainOneS
     optimizer = Adam(weights, tuple(options.betas), options.epsilon, options.weight_decay,
                      learning_rate_factors(weights, options.offset_lr_factor, options.block_lr_factor),
                      steps_frozen(weights, options.block_freeze_steps))
-    reducer = None
     if ranks.size > 1:
-        reducer = nn.DistributedGradReducer(optimizer.parameters)
         for _, layer in net.cells_and_names():
             if isinstance(layer, FastDeconv):
                 layer.average_over_ranks(ranks.size)
+    statistics = [parameter for parameter in net.get_parameters() if not parameter.requires_grad]
     return TrainOneStepCell(loss, optimizer, loss_scaler(options), options.clip_norm, options.accumulate,
-                            options.ema_decay, reducer)
+                            options.ema_decay, statistics, (ranks.rank, ranks.size))
 
 
 def contrast_loss(options: SimpleNamespace) -> Optional[ContrastLoss]:

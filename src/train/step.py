@@ -1,8 +1,8 @@
-"""One optimizer step of all ranks. A step that cannot be done ends the run."""
+"""The optimizer steps of all ranks. A step that cannot be done ends the run."""
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Dict
+from typing import Dict, Optional
 
 import numpy as np
 from mindspore import Tensor, float32
@@ -10,58 +10,116 @@ from tqdm import tqdm
 
 from ..data.dataset import Arrays, TrainDataset
 from ..distributed.ranks import Ranks
+from ..distributed.signals import StopSignals
 from ..errors import InputError
-from .cell import TrainOneStepCell
+from .cell import Report, TrainOneStepCell
 from .log import TimedBatches
 from .state import NotFinite, TrainState
 
+MOST_IN_A_ROW = 3  # skipped steps; so many different batches are not at fault
 
-def optimizer_step(options: SimpleNamespace, cell: TrainOneStepCell, batches: TimedBatches, rate: float,
-                   data: TrainDataset, state: TrainState, ranks: Ranks) -> Dict[str, float]:
-    """One step from `--accumulate` batches. Returns: the means of loss, L1 and CR over the batches and ranks.
 
-    Raises: NotFinite if the loss or, without a loss scale above 1 to explain it, a gradient is inf or nan, InputError
-        if a rank has no batch.
+class OptimizerSteps:
+    """Takes steps of `--accumulate` batches each, and reads what became of them.
+
+    The ranks tell each other in the step itself, by its one collective operation, whether a batch could not be read and
+    whether a signal asks to stop. `read` learns it, on all ranks after the same step. Meanwhile a rank without a batch
+    goes on with blank ones, and no rank learns anything.
+
+    Args:
+        state: whose steps are counted.
+        stop: a signal's request to stop.
     """
-    means = np.zeros(3)
-    scale = float(cell.scale[0].asnumpy()) if cell.scale else 1.0
-    for part in range(options.accumulate):
-        hazy, clear = next_batch(batches, state, ranks)
-        is_last = part == options.accumulate - 1
-        results = cell(Tensor(hazy), Tensor(clear), Tensor(rate, float32), is_last)
-        of_ranks = ranks.gather([float(result) for result in results])  # loss, L1, CR, finite
-        means += of_ranks[:, :3].mean(0) / options.accumulate
-        finite = of_ranks[:, 3].all()
-        skipped = not finite and scale > 1
-        if not np.isfinite(of_ranks).all() or not (finite or skipped):
-            raise _not_finite(of_ranks, data, state, state.step * options.accumulate + part)
-        if skipped and is_last and state.writes:
-            tqdm.write(f"step {state.step + 1}: gradients overflow at loss scale {scale:g}, step skipped")
-    return dict(zip(("loss", "l1", "cr"), means.tolist()))
 
+    def __init__(self, options: SimpleNamespace, cell: TrainOneStepCell, batches: TimedBatches, data: TrainDataset,
+                 state: TrainState, ranks: Ranks, stop: StopSignals):
+        self._accumulate, self._cell, self._batches, self._data = options.accumulate, cell, batches, data
+        self._state, self._ranks, self._stop = state, ranks, stop
+        shape = (options.batch_size, 3, options.patch_size, options.patch_size)
+        self._blank = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        self._failure: Optional[Exception] = None
+        self._start, self._skipped_before = state.step, state.skipped
+        self._report: Optional[Report] = None
+        self._scale, self._is_read = 1.0, True
 
-def next_batch(batches: TimedBatches, state: TrainState, ranks: Ranks) -> Arrays:
-    """The next batch. What was learnt so far is saved before an unreadable image ends the run, on whichever rank.
+    def take(self, rate: float) -> None:
+        """Take one step. The device may still be at work on it when this returns. Raises: whatever ends the run."""
+        for part in range(self._accumulate):
+            hazy, clear = self._next_batch()
+            is_last = part == self._accumulate - 1
+            raised = Tensor([float(self._failure is not None), float(self._stop.requested)], float32)
+            self._cell(Tensor(hazy), Tensor(clear), Tensor(rate, float32), is_last, raised)
+        self._state.finish_step()
+        self._is_read = False
 
-    Raises: the exception of this rank, or InputError for an exception of another rank.
-    """
-    batch, failure = None, None
-    try:
-        batch = next(batches)
-    except Exception as error:
-        failure = error
-    if ranks.any(failure is not None):
-        state.save_finished()
-        ranks.any(True)  # wait until rank 0 has saved, because the first rank that fails ends all others
-        raise failure or InputError("another rank could not read its images")
-    return batch
+    def _next_batch(self) -> Arrays:
+        if self._failure is None:
+            try:
+                return next(self._batches)
+            except Exception as error:
+                if self._ranks.size == 1:
+                    raise
+                self._failure = error
+        return self._blank
 
+    def read(self) -> Dict[str, float]:
+        """Wait for the last step. Returns: its losses by name, means over its batches and the ranks.
 
-def _not_finite(of_ranks: np.ndarray, data: TrainDataset, state: TrainState, batch: int) -> NotFinite:
-    """An error with the images of the ranks whose loss is inf or nan. For bad gradients alone, it names all images."""
-    losses, finite = of_ranks[:, 0], of_ranks[:, 3].all()
-    culprits = np.flatnonzero(~np.isfinite(of_ranks).all(axis=1))
-    culprits = culprits if len(culprits) else np.arange(len(of_ranks))
-    names = ", ".join(name for rank in culprits for name in data.batch_names(batch, int(rank)))
-    return NotFinite(f"loss {losses[culprits[0]]} with {'finite' if finite else 'inf or nan'} gradients in step "
-                      f"{state.step + 1}, images {names}; stopped, {state.last_good()}")
+        Raises: if a rank had no batch, its exception there and InputError on other ranks, after the last finished step
+            is saved. NotFinite if several steps in a row were skipped and no loss scale explains it.
+        """
+        report = self._report = self._cell.read_report()
+        self._scale = float(self._cell.scale[0].asnumpy()) if self._cell.scale else 1.0
+        self._is_read = True
+        self._say_skipped()
+        self._state.skipped = self._skipped_before + int(report.skipped)
+        if report.lost:
+            self._state.lose_steps(int(report.lost))
+            self._state.save_after_failure()
+            self._ranks.any(True)  # wait until rank 0 has saved, because the first rank that fails ends all others
+            raise self._failure or InputError("another rank could not read its images")
+        if report.in_a_row >= MOST_IN_A_ROW:
+            self._require_finite()
+        return {"loss": report.loss, "l1": report.l1, "cr": report.cr}
+
+    def finish(self) -> None:
+        """Read the last step, unless it is read. Raises: as `read`, and NotFinite if the last step was skipped."""
+        if not self._is_read:
+            self.read()
+        self._require_finite()
+
+    @property
+    def are_doubtful(self) -> bool:
+        """Whether the last step that was read was skipped, and the weights may be the reason. They are not saved."""
+        return bool(self._report and self._report.in_a_row and self._scale <= 1)
+
+    def _require_finite(self) -> None:
+        if self.are_doubtful:
+            raise NotFinite(
+                f"inf or nan in the losses or gradients of the last {self._report.in_a_row:.0f} steps up to step "
+                f"{self._last_skipped}, images {self._culprits()}; stopped, {self._state.last_good()}")
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a signal asks this process to stop or, as far as it is read, one of several ranks."""
+        if self._ranks.size == 1:
+            return self._stop.requested
+        return bool(self._report and self._report.stop)
+
+    @property
+    def _last_skipped(self) -> int:
+        return self._start + int(self._report.last_skipped)
+
+    def _say_skipped(self) -> None:
+        count = int(self._report.skipped) + self._skipped_before - self._state.skipped
+        if count and self._state.writes:
+            why = (f"gradients overflow, the loss scale is now {self._scale:g}" if self._scale > 1 else
+                   f"inf or nan in losses or gradients, images {self._culprits()}")
+            tqdm.write(f"step {self._last_skipped} skipped{f' and {count - 1} before it' if count > 1 else ''}: {why}")
+
+    def _culprits(self) -> str:
+        """The images of the last skipped step, on the ranks that had inf or nan."""
+        first = (self._last_skipped - 1) * self._accumulate
+        broken = [rank for rank, is_broken in enumerate(self._report.broken) if is_broken]
+        return ", ".join(name for batch in range(first, first + self._accumulate)
+                         for rank in broken or range(self._ranks.size) for name in self._data.batch_names(batch, rank))

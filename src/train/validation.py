@@ -45,7 +45,7 @@ class Validation:
     """
 
     def __init__(self, net: Dehaze, pairs: List[Pair], ranks: Ranks = Ranks()):
-        self._net, self._ranks, self._count = net.set_train(False), ranks, len(pairs)
+        self._net, self._ranks, self.count = net.set_train(False), ranks, len(pairs)
         self._own = pairs[ranks.rank::ranks.size]
         self._network = _StoppableRunner(net)
         self._dehazer = Dehazer(network=self._network, work_size=FULL)  # scores are defined on whole images
@@ -75,7 +75,7 @@ class Validation:
         if self._ranks.any(stop()):
             return None
         health = judge([one for share in self._ranks.gather_objects(probed) for one in share])
-        return (*_of_all_ranks(scores, self._count, self._ranks).mean(0).tolist(), health)
+        return (*_of_all_ranks(scores, self.count, self._ranks).mean(0).tolist(), health)
 
 
 class _StoppableRunner(CellRunner):
