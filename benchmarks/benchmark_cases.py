@@ -228,9 +228,9 @@ def _write_photos(folder, count, size):
 
 
 def _eval(folder):
+    from src.cli.dehazer_options import open_dehazer
     from src.cli.eval import SECTIONS
     from src.data.pairs import find_pairs
-    from src.dehaze.dehazer import open_dehazer
     from src.evaluate.evaluation import Evaluation
 
     _write_photos(folder, 4, (480, 640))

@@ -20,11 +20,12 @@ from typing import List, Optional, Tuple
 
 from ..data.demo import write_demo_set
 from ..data.pairs import PAIR_LAYOUTS, Pair, find_pairs
-from ..dehaze.dehazer import BENCHMARK_CHECKPOINT, check_options, open_dehazer
+from ..dehaze.dehazer import BENCHMARK_CHECKPOINT
 from ..errors import UsageError
 from ..evaluate.evaluation import Evaluation
 from ..files import make_output_folder
 from . import config
+from .dehazer_options import check_options, open_dehazer
 from .entry import run_as_program
 
 SECTIONS = ("device", "inference", "eval", "cloud")

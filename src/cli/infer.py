@@ -21,13 +21,14 @@ import numpy as np
 from tqdm import tqdm
 
 from ..data.images import Photo, check_size, read_photo, write_photo
-from ..dehaze.dehazer import Dehazer, check_options, open_dehazer
+from ..dehaze.dehazer import Dehazer
 from ..dehaze.pipeline import dehaze_all, sort_by_size
 from ..dehaze.plan import Job, plan
 from ..dehaze.work_size import AUTO_SIDE, FULL, WHOLE_PIXELS
 from ..errors import UsageError, UserError, one_line
 from ..report.report import Report, as_shown, software_versions
 from . import config
+from .dehazer_options import check_options, open_dehazer
 from .entry import run_as_program
 
 SECTIONS = ("device", "inference", "infer")

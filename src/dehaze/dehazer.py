@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -21,7 +20,7 @@ import numpy as np
 from ..data.images import check_size, from_network, full_scale, read_image, size_of, to_network
 from ..errors import InputError, UsageError
 from ..files import PathLike, shipped
-from ..runtime.opening import check_runtime, open_mindir, open_runner
+from ..runtime.opening import NetworkChoice
 from ..runtime.runner import Runner
 from ..spec import MIN_SIDE, MINDSPORE, MULTIPLE, OVERLAP, RECEPTIVE_FIELD, align_up
 from . import local_colour_map
@@ -80,16 +79,15 @@ class Dehazer:
         dcn_backend: str = "auto",
         runtime: str = MINDSPORE, precision: str = "float32", work_size: int = AUTO, strength: float = 1.0,
     ) -> None:
-        check_tiles(tile, overlap)
-        check_work_size(work_size)
-        check_strength(strength)
+        check_numbers(tile, overlap, work_size, strength)
         self.tile, self.overlap, self.self_ensemble = tile, overlap, self_ensemble
         self.work_size, self.strength = work_size, strength
         self.progress: Optional[Callable[[int, int], None]] = None
         if network is None:
-            path = find_checkpoint(checkpoint)
-            check_runtime(path, runtime, precision, device_target, raw_weights, dcn_backend)
-            network = open_runner(path, runtime, precision, device_target, device_id, raw_weights, dcn_backend)
+            choice = NetworkChoice(find_checkpoint(checkpoint), device_target, device_id, raw_weights, dcn_backend,
+                                   runtime, precision)
+            choice.check()
+            network = choice.open()
         self.network = network
         self.fixed: Optional[Size] = getattr(network, "size", None)
 
@@ -243,39 +241,12 @@ class Dehazer:
         return restored if self.strength == 1 else images + np.float32(self.strength) * (restored - images)
 
 
-def open_dehazer(options: SimpleNamespace, mindir_path: str = "") -> Dehazer:
-    """The Dehazer that the flags of eval.py and infer.py ask for, with an exported model in a checkpoint's place."""
-    network = None
-    if mindir_path:
-        network = open_mindir(mindir_path, options.device_target, options.device_id)
-    dehazer = Dehazer(options.ckpt_path or None, options.device_target, options.tile, options.overlap,
-                      options.self_ensemble, options.device_id, network, options.raw_weights,
-                      options.dcn_backend, options.runtime, options.precision, options.work_size, options.strength)
-    if options.runtime != MINDSPORE:
-        print(f"computed by {dehazer.network.description['runtime']}")
-    return dehazer
-
-
-def check_options(options: SimpleNamespace, mindir_path: str = "") -> None:
-    """Find mistakes in the flags of section `inference` before MindSpore is imported.
-
-    Raises: UsageError for a value out of range, InputError if the checkpoint or the exported model is missing.
-    """
-    check_tiles(options.tile, options.overlap)
-    check_work_size(options.work_size)
-    check_strength(options.strength)
-    if mindir_path and options.raw_weights:
-        raise UsageError("--raw_weights: an exported model holds one set of weights; leave it out")
-    if mindir_path and options.ckpt_path:
-        raise UsageError(f"--mindir_path {mindir_path}: takes the place of --ckpt_path, give one of them")
-    if mindir_path and options.runtime != MINDSPORE:
-        raise UsageError(f"--runtime {options.runtime}: reads no MINDIR; leave out --mindir_path")
-    if mindir_path:
-        if not Path(mindir_path).is_file():
-            raise InputError(f"--mindir_path {mindir_path}: no such file")
-    else:
-        check_runtime(find_checkpoint(options.ckpt_path or None), options.runtime, options.precision,
-                      options.device_target, options.raw_weights, options.dcn_backend)
+def check_numbers(tile: int = 0, overlap: int = OVERLAP, work_size: int = AUTO, strength: float = 1.0) -> None:
+    """Check the numbers of a Dehazer. Raises: UsageError naming --tile, --overlap, --work_size or --strength."""
+    check_tiles(tile, overlap)
+    check_work_size(work_size)
+    if not 0 <= strength <= 1:
+        raise UsageError(f"--strength {strength:g}: must be from 0 to 1")
 
 
 def check_tiles(tile: int, overlap: int) -> None:
@@ -286,12 +257,6 @@ def check_tiles(tile: int, overlap: int) -> None:
     longest = (AUTO_TILE if tile in (0, WHOLE) else tile) - MIN_SIDE
     if not 0 <= overlap <= longest:
         raise UsageError(f"--overlap {overlap}: must be from 0 to {longest} for --tile {tile}")
-
-
-def check_strength(strength: float) -> None:
-    """Raises: UsageError naming --strength."""
-    if not 0 <= strength <= 1:
-        raise UsageError(f"--strength {strength:g}: must be from 0 to 1")
 
 
 def find_checkpoint(path: Optional[PathLike]) -> Path:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import InputError, UsageError
 from ..files import PathLike, sha256
@@ -11,48 +12,56 @@ from .onnx_runner import OnnxRunner
 from .runner import Runner
 
 
-def check_runtime(path: Path, runtime: str, precision: str, device_target: str = "CPU", raw_weights: bool = False,
-                  dcn_backend: str = "auto") -> None:
-    """Find flags that do not fit together, before a runtime is imported.
+class NetworkChoice(NamedTuple):
+    """A checkpoint or an ONNX file, and how to run it. The values are those of the flags in configs/gitee.yaml."""
 
-    Args: `path` of a checkpoint or an ONNX file, flags as in configs/gitee.yaml.
-    Raises: UsageError naming a flag, InputError naming a package that is not installed.
-    """
-    is_model = path.suffix.lower() == ".onnx"
-    if precision != "float32" and runtime != "openvino":
-        raise UsageError(f"--precision {precision}: needs --runtime openvino, not {runtime}")
-    if runtime == MINDSPORE:
-        if is_model:
-            raise UsageError(f"--ckpt_path {path}: MindSpore reads no ONNX; add --runtime onnxruntime or openvino")
-        return
-    for flag, value, default in (("device_target", device_target, "CPU"), ("dcn_backend", dcn_backend, "auto")):
-        if value != default:
-            raise UsageError(f"--{flag} {value}: is for MindSpore; leave it out with --runtime {runtime}")
-    if is_model and raw_weights:
-        raise UsageError("--raw_weights: an exported model holds one set of weights; leave it out")
-    needed = [runtime] if is_model else [runtime, "onnx"]
-    missing = [package for package in needed if importlib.util.find_spec(package) is None]
-    if missing:
-        raise InputError(f"--runtime {runtime}: needs what is not installed; pip install {' '.join(missing)}")
+    path: Path
+    device_target: str = "CPU"
+    device_id: int = 0
+    raw_weights: bool = False
+    dcn_backend: str = "auto"
+    runtime: str = MINDSPORE
+    precision: str = "float32"
 
+    def check(self) -> None:
+        """Find values that do not fit together, before a runtime is imported.
 
-def open_runner(path: Path, runtime: str, precision: str, device_target: str = "CPU", device_id: int = 0,
-                raw_weights: bool = False, dcn_backend: str = "auto") -> Runner:
-    """The network of a checkpoint or of an ONNX file, with options that `check_runtime` has accepted.
+        Raises: UsageError naming a flag, InputError naming a package that is not installed.
+        """
+        if self.precision != "float32" and self.runtime != "openvino":
+            raise UsageError(f"--precision {self.precision}: needs --runtime openvino, not {self.runtime}")
+        if self.runtime == MINDSPORE:
+            if self._is_onnx():
+                raise UsageError(f"--ckpt_path {self.path}: MindSpore reads no ONNX; "
+                                 "add --runtime onnxruntime or openvino")
+            return
+        for flag in ("device_target", "dcn_backend"):
+            if getattr(self, flag) != self._field_defaults[flag]:
+                raise UsageError(f"--{flag} {getattr(self, flag)}: is for MindSpore; "
+                                 f"leave it out with --runtime {self.runtime}")
+        if self._is_onnx() and self.raw_weights:
+            raise UsageError("--raw_weights: an exported model holds one set of weights; leave it out")
+        needed = [self.runtime] if self._is_onnx() else [self.runtime, "onnx"]
+        missing = [package for package in needed if importlib.util.find_spec(package) is None]
+        if missing:
+            raise InputError(f"--runtime {self.runtime}: needs what is not installed; pip install {' '.join(missing)}")
 
-    Raises: InputError if the file, the device or the runtime cannot be used.
-    """
-    if runtime == MINDSPORE:
-        from .mindspore_runner import CheckpointRunner
+    def open(self) -> Runner:
+        """The network, after `check`. Raises: InputError if the file, the device or the runtime cannot be used."""
+        if self.runtime == MINDSPORE:
+            from .mindspore_runner import CheckpointRunner
 
-        return CheckpointRunner(path, device_target, device_id, raw_weights, dcn_backend)
-    if path.suffix.lower() == ".onnx":
-        return OnnxRunner(path, runtime, precision)
-    from ..network.checkpoint import load_network
-    from .onnx_model import onnx_model
+            return CheckpointRunner(self.path, self.device_target, self.device_id, self.raw_weights, self.dcn_backend)
+        if self._is_onnx():
+            return OnnxRunner(self.path, self.runtime, self.precision)
+        from ..network.checkpoint import load_network
+        from .onnx_model import onnx_model
 
-    net, _ = load_network(path, raw_weights)
-    return OnnxRunner(path, runtime, precision, onnx_model(net, sha256(path)))
+        net, _ = load_network(self.path, self.raw_weights)
+        return OnnxRunner(self.path, self.runtime, self.precision, onnx_model(net, sha256(self.path)))
+
+    def _is_onnx(self) -> bool:
+        return self.path.suffix.lower() == ".onnx"
 
 
 def open_mindir(path: PathLike, device_target: str = "CPU", device_id: int = 0) -> Runner:
