@@ -11,6 +11,8 @@ OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "
 # what MP4 has fields for; other tags need the fields of QuickTime, which fewer programs show
 FIELDS_OF_MP4 = ("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "copyright",
                  "description", "synopsis", "location", "creation_time", "grouping", "lyrics", "keywords")
+# ISO 639-2 has two codes for some languages; MOV has numbers for one of them
+LANGUAGES_OF_MOV = {"deu": "ger", "ell": "gre", "fre": "fra", "isl": "ice", "nld": "dut", "zho": "chi"}
 TYPES = {"video": "pictures", "audio": "sound", "subtitle": "subtitles", "data": "data", "attachment": "attachment"}
 
 
@@ -23,6 +25,8 @@ def named(stream: av.stream.Stream) -> str:
 def tags_of(holder) -> Dict[str, str]:
     """The tags of a container or stream that its copy keeps."""
     tags = {key: value for key, value in holder.metadata.items() if not _is_of_the_file(key)}
+    if isinstance(holder, av.stream.Stream):
+        tags.pop("creation_time", None)  # the file states it
     if "name" in tags:  # so MP4 calls the title of a stream
         tags.setdefault("title", tags.pop("name"))
     return {key: value for key, value in tags.items() if key.rpartition("-")[0] not in tags}  # location, location-eng
@@ -38,6 +42,9 @@ def copy_tags(source, result) -> None:
     """Give a container or stream the tags of another. A stream gets the disposition too, such as "default"."""
     result.metadata.update(tags_of(source))
     if isinstance(source, av.stream.Stream):
+        if result.container.format.name == "mov" and "language" in result.metadata:
+            language = result.metadata["language"]
+            result.metadata["language"] = LANGUAGES_OF_MOV.get(language, language)
         result.disposition = source.disposition
 
 
