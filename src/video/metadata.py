@@ -65,7 +65,9 @@ def missing(source: av.container.InputContainer, result: av.container.InputConta
     """
     lost = _lost(source, result)
     for index, new in pairs.items():
-        if new is not None:
+        if new is not None and new >= len(result.streams):
+            lost.append(f"stream {index}, which is empty")
+        elif new is not None:
             lost += [f"{key} of stream {index}" for key in _lost(source.streams[index], result.streams[new])]
     if hasattr(source, "chapters") and len(source.chapters()) > len(result.chapters()):
         lost.append(f"{len(source.chapters())} chapters")
