@@ -48,7 +48,7 @@ def picture(number, width=64, height=48):
 
 
 def write(path, frames, times=None, rate=25, codec=None, tags=(2, 2, 2, 0), options=None, tick=Fraction(1, 90000),
-          prepare=None, last=None, pixels=None):
+          prepare=None, last=None, pixels=None, container=None):
     """A video file of av.VideoFrames or uint8 arrays.
 
     Args:
@@ -56,11 +56,12 @@ def write(path, frames, times=None, rate=25, codec=None, tags=(2, 2, 2, 0), opti
         tags: matrix, primaries, curve, range of ITU-T H.273; 2, 2, 2, 0: not stated.
         prepare: called with the open file before the first frame; what it returns is called before the end.
         last: how long the last frame is shown, in seconds.
+        container: FFmpeg's name of it; None: by the suffix.
     """
     frames = [frame if isinstance(frame, av.VideoFrame) else av.VideoFrame.from_ndarray(frame, "rgb24")
               for frame in frames]
     times = [Fraction(number) / rate for number in range(len(frames))] if times is None else times
-    with av.open(str(path), "w") as file:
+    with av.open(str(path), "w", format=container) as file:
         codec = codec or ("libvpx-vp9" if path.suffix == ".webm" else "libx264")
         stream = file.add_stream(codec, rate=rate, options=options or ({"bf": "0"} if codec == "libx264" else {}))
         stream.width, stream.height = frames[0].width, frames[0].height

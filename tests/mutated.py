@@ -44,16 +44,16 @@ def write_mutated(folder: Path, each: int, suffixes=(), seed: int = 0) -> List[P
             continue
         for number in range(each):
             paths.append(folder / f"{number}_{name.replace('.', '_')}{Path(name).suffix}")
-            paths[-1].write_bytes(_damaged(whole, rng))
+            paths[-1].write_bytes(damaged(whole, rng))
     return paths
 
 
-def _damaged(whole: bytes, rng: np.random.Generator) -> bytes:
+def damaged(whole: bytes, rng: np.random.Generator, header: int = HEADER) -> bytes:
     """Bytes changed in the header or the EXIF data, some extreme numbers there, an end missing, or all of these."""
     data = bytearray(whole)
     exif = whole.find(b"MM\0*", 1)  # none before it in a TIFF file, which begins so
     for _ in range(rng.integers(1, 5)):
-        start, stop = (exif, exif + 160) if exif > 0 and rng.random() < 0.5 else (0, HEADER)
+        start, stop = (exif, exif + 160) if exif > 0 and rng.random() < 0.5 else (0, header)
         place = int(rng.integers(start, min(stop, len(data))))
         new = EXTREMES[rng.integers(len(EXTREMES))] if rng.random() < 0.4 else rng.bytes(1)
         data[place:place + len(new)] = new

@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Deque, Iterator, List, Optional
+from typing import Deque, Iterator, List, Optional, Set
 
 import numpy as np
 
@@ -21,6 +21,7 @@ class Clip:
 
     path: Path
     stream: int  # index of the picture stream in the file
+    filled: Set[int]  # indices of all streams that are not empty
     origin: Fraction  # time in the file that is 0 here, in seconds
     width: int
     height: int

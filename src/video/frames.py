@@ -13,7 +13,7 @@ from av.filter import Graph
 
 from .colours import MATRICES, RGB, Colours, sdr_table
 
-EXACT = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"  # the rounding of the usual flags is off by up to 2
+EXACT = "bilinear+accurate_rnd+full_chroma_int"  # the usual flags make every value smaller by 1
 
 
 class Turn(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Iterator, Optional
+from typing import Dict, Iterator, Optional, Set
 
 import av
 
@@ -21,12 +21,15 @@ class Seen:
     lengths: Dict[Optional[int], int] = field(default_factory=dict)  # time of a picture -> how long it is shown
     damaged: int = 0  # pictures that cannot be decoded
     end: float = 0.0  # seconds; of the last packet of any stream
+    filled: Set[int] = field(default_factory=set)  # indices of the streams that have packets
     stop: str = ""  # the error that ended the pass early
 
     def add(self, packet: av.Packet, is_picture: bool) -> None:
         if is_picture and packet.size:
             self.pictures += 1
             self.lengths[packet.pts] = packet.duration or 0
+        if packet.size:
+            self.filled.add(packet.stream.index)
         last = packet.pts if packet.pts is not None else packet.dts
         if last is not None:
             self.end = max(self.end, float((last + (packet.duration or 0)) * packet.time_base))

@@ -59,7 +59,8 @@ def probe(path: Path) -> Clip:
             for frame in decode(container, video, look):
                 look.add_frame(frame)
             if look.first is None:
-                raise InputError(f"{path}: no frames")
+                damage = f", {look.damaged} of {look.pictures} pictures cannot be decoded" if look.damaged else ""
+                raise InputError(f"{path}: no frames{damage}")
             _refuse_truncated(path, look, container, video)
             return _clip(path, look, container, video)
     except av.error.FFmpegError as error:
@@ -104,7 +105,7 @@ def _clip(path: Path, look: _Look, container: av.container.InputContainer, video
     last = look.lengths.get(look.ticks[-1], 0)
     timing = timing_of(look.ticks, video.time_base, video.average_rate, last)
     timing.shift(-origin)
-    clip = Clip(path, video.index, origin, *cut, timing, colours,
+    clip = Clip(path, video.index, look.filled, origin, *cut, timing, colours,
                 Upright(colours, turn, (frame.width, frame.height), cut, look.interlaced > 0, look.transparent))
     aspect = video.sample_aspect_ratio
     if aspect and aspect != 1:

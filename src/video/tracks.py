@@ -2,12 +2,15 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from fractions import Fraction
 from typing import Dict, List, Optional
 
 import av
 
 from ..errors import one_line
+from .clip import Clip
+from .media import open_media
 from .metadata import copy_tags, named
 
 # container -> encoder for sound that the container cannot hold as it is
@@ -27,13 +30,20 @@ class Tracks:
     Args:
         source: an open file that only this object reads.
         result: open for writing, without frames yet.
-        origin: the time in `source` that is 0 in `result`, in seconds.
+        clip: what is known about `source`.
     """
 
-    def __init__(self, source: av.container.InputContainer, result: av.container.OutputContainer, origin: Fraction):
+    def __init__(self, source: av.container.InputContainer, result: av.container.OutputContainer, clip: Clip):
         self.notes: List[str] = [] if source.streams.audio else ["sound: none in the source"]
-        self._result, self._origin = result, origin
-        self._tracks = {track.index: self._add(track) for track in (*source.streams.audio, *source.streams.subtitles)}
+        self._result, self._origin = result, clip.origin
+        trials = _first_packets(clip, [track.index for track in source.streams.audio])
+        self._tracks: Dict[int, Optional[av.stream.Stream]] = {}
+        for track in (*source.streams.audio, *source.streams.subtitles):
+            if track.index in clip.filled:
+                self._tracks[track.index] = self._add(track, trials.get(track.index))
+            else:
+                self._tracks[track.index] = None
+                self.notes.append(f"{named(track)}: left out, it is empty")
         copied = [source.streams[index] for index, track in self._tracks.items() if track]
         self.has_sound = any(track.type == "audio" for track in copied)
         self._packets = source.demux(*copied) if copied else iter(())
@@ -74,11 +84,9 @@ class Tracks:
             packet.pts = packet.dts if packet.pts is None else packet.pts - shift
         return packet
 
-    def _add(self, track: av.stream.Stream) -> Optional[av.stream.Stream]:
-        """The new track of the result for `track`. None if it cannot be created."""
-        new = None
-        with contextlib.suppress(ValueError):
-            new = self._result.add_stream_from_template(track)
+    def _add(self, track: av.stream.Stream, packet: Optional[av.Packet]) -> Optional[av.stream.Stream]:
+        """The new track of the result for `track`, whose first packet is given for sound. None if none can be made."""
+        new = self._result.add_stream_from_template(track) if _can_hold(self._result, track, packet) else None
         if new is None and track.type == "audio":
             new = self._add_encoder(track)
         elif new is None:
@@ -113,3 +121,34 @@ class Tracks:
             for frame in packet.decode():
                 encoded += track.encode(frame)
         self._result.mux(encoded + track.encode() if is_end else encoded)
+
+
+def _first_packets(clip: Clip, indices: List[int]) -> Dict[int, av.Packet]:
+    """Index of a stream -> its first packet, for those of `indices` that have any."""
+    first: Dict[int, av.Packet] = {}
+    wanted = clip.filled.intersection(indices)
+    with open_media(clip.path) as source, contextlib.suppress(av.error.FFmpegError):
+        for packet in source.demux(*wanted) if wanted else ():
+            if packet.size:
+                first.setdefault(packet.stream.index, packet)
+            if len(first) == len(wanted):
+                break
+    return first
+
+
+def _can_hold(result: av.container.OutputContainer, track: av.stream.Stream, packet: Optional[av.Packet]) -> bool:
+    """Whether the container takes the track as it is. With a packet, also whether the file can be read then."""
+    memory = io.BytesIO()
+    try:
+        with av.open(memory, "w", format=result.format.name) as trial:
+            new = trial.add_stream_from_template(track)
+            trial.start_encoding()
+            if packet:
+                packet.stream = new
+                trial.mux(packet)
+        if packet:
+            memory.seek(0)
+            av.open(memory, format=result.format.name).close()
+    except (ValueError, OSError, av.error.FFmpegError):
+        return False
+    return True

@@ -35,7 +35,7 @@ def write_frames(path: Path, clip: Clip, codec: str) -> Iterator[Callable[[np.nd
             copy_tags(source, result)
             copy_tags(source.streams[clip.stream], pictures.stream)
             clip.notes += copy_chapters(source, result)
-            tracks = Tracks(source, result, clip.origin)
+            tracks = Tracks(source, result, clip)
             clip.notes += tracks.notes + left_out(source, {clip.stream, *tracks.streams})
             clip.has_sound, told = tracks.has_sound, len(tracks.notes)
 
