@@ -45,7 +45,7 @@ def copy_tags(source, result) -> None:
         if result.container.format.name == "mov" and "language" in result.metadata:
             language = result.metadata["language"]
             result.metadata["language"] = LANGUAGES_OF_MOV.get(language, language)
-        result.disposition = source.disposition
+        result.disposition = source.disposition.value  # PyAV 15 takes a number only
 
 
 def copy_chapters(source: av.container.InputContainer, result: av.container.OutputContainer) -> List[str]:
