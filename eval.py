@@ -2,7 +2,7 @@
 
 `python eval.py --help` lists the options. The code is src/cli/eval.py.
 """
-from src.cli.eval import run
+from src.cli.entry import run_command
 
 if __name__ == "__main__":
-    run()
+    run_command("eval")

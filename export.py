@@ -2,7 +2,7 @@
 
 `python export.py --help` lists the options. The code is src/cli/export.py.
 """
-from src.cli.export import run
+from src.cli.entry import run_command
 
 if __name__ == "__main__":
-    run()
+    run_command("export")

@@ -2,7 +2,7 @@
 
 `python infer.py --help` lists the options. The code is src/cli/infer.py.
 """
-from src.cli.infer import run
+from src.cli.entry import run_command
 
 if __name__ == "__main__":
-    run()
+    run_command("infer")

@@ -2,7 +2,7 @@
 
 `python train.py --help` lists the options. The code is src/cli/train.py.
 """
-from src.cli.train import run
+from src.cli.entry import run_command
 
 if __name__ == "__main__":
-    run()
+    run_command("train")

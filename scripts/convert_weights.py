@@ -8,7 +8,7 @@ aecrnet reads the authors' training checkpoint, or a state dict of their network
 for eval.py, infer.py, export.py and `train.py --arch paper --ckpt_path`. vgg19 reads torchvision's weights and writes a
 file for `train.py --vgg_ckpt`; the model zoo's vgg19_ImageNet.ckpt needs no conversion. --to torch reads a checkpoint
 of arch paper and writes a plain state dict with the authors' names. PyTorch files need torch
-(pip install -r requirements-convert.txt), .safetensors files do not. A file must hold every parameter and no other.
+(pip install -r requirements/convert.txt), .safetensors files do not. A file must hold every parameter and no other.
 """
 from __future__ import annotations
 

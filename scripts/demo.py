@@ -32,6 +32,7 @@ def main() -> int:
     folder = make_output_folder(options.output_dir, "--output_dir")
     checkpoint = find_checkpoint(options.ckpt_path or BENCHMARK_CHECKPOINT)
     dehazer = Dehazer(checkpoint)
+    print(f"computed by {dehazer.network.description['runtime']}")
     rows, entries = [], []
     print(whose(checkpoint, dehazer.network.description, "the demo photos"))
     print(f"{'photo':<12} {'hazy PSNR':>10} {'SSIM':>7} {'dehazed PSNR':>14} {'SSIM':>7}")

@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/setup_venv.sh
 install_packages ascend310_infer/packages.txt tests/packages.txt
-setup_venv requirements.txt requirements-test.txt requirements-convert.txt requirements-onnx.txt
+need_mindspore
+setup_venv requirements.txt requirements/{test,convert,onnx,openvino,serve}.txt
 # a process for each core up to four; the tests of a file share what they compile, so they stay together
 exec "$PYTHON" -m pytest tests -rs --numprocesses "$(nproc)" --maxprocesses 4 --dist loadfile "$@"

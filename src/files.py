@@ -31,7 +31,7 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
-        with open(temporary, "rb") as written:
+        with open(temporary, "r+b") as written:  # Windows writes to the disk only what is open for writing
             os.fsync(written.fileno())
         os.replace(temporary, path)
     finally:

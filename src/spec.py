@@ -17,7 +17,8 @@ RECEPTIVE_FIELD = 145  # pixels across, as ascend310_infer/inc/options.h counts 
 OVERLAP = 64  # pixels that tiles share at least; about as wide as what the network sees on each side of a pixel
 
 MINDSPORE = "mindspore"
-RUNTIMES = (MINDSPORE, "onnxruntime", "openvino")
+RUNTIMES = ("openvino", "onnxruntime", MINDSPORE)  # the fastest on CPU first
+FASTEST = "auto"  # the fastest runtime that is installed
 PRECISIONS = ("float32", "bfloat16")  # of the computations; bfloat16 on OpenVINO alone
 
 # Largest difference between a checkpoint and the model exported from it, as a fraction of the value range.

@@ -11,8 +11,8 @@ MOVED = {name for name, path in MODULES.items() if path.read_text(encoding="utf-
 
 # room -> the rooms that it may import. A module beside the rooms is a room of its own. The cli may import all.
 MAY_IMPORT = {
-    "spec": (), "errors": (), "files": ("errors",),
-    "network": ("spec", "errors", "files"),
+    "spec": (), "errors": (), "files": ("errors",), "packages": (), "protobuf": (),
+    "network": ("protobuf", "spec", "errors", "files"),
     "data": ("spec", "errors", "files"),
     "video": ("spec", "errors", "files"),
     "report": ("data", "spec", "errors", "files"),
@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "convert": ("spec", "errors", "files"),
     "distributed": ("spec", "errors", "files"),
     "device": ("distributed", "errors"),
-    "runtime": ("network", "device", "spec", "errors", "files"),
+    "runtime": ("network", "device", "packages", "protobuf", "spec", "errors", "files"),
     "dehaze": ("runtime", "network", "data", "video", "spec", "errors", "files"),
     "evaluate": ("dehaze", "data", "distributed", "report", "spec", "errors", "files"),
     "export": ("runtime", "network", "spec", "errors", "files"),
@@ -34,6 +34,8 @@ LAZY = {
     "cv2": "takes a quarter of a second, and few functions need it",
     "av": "takes time, and photos do not need it",
     "skimage": "takes a second; it holds the photos of the demo and the reference's measures",
+    "jinja2": "optional, for --report",
+    "psutil": "belongs to training and export, which need many packages that photos do not need",
     "matplotlib": "takes a second, for one picture at the end of a training",
     "tensorboardX": "optional, for --summary_dir",
     "onnx": "optional, for --file_format ONNX",

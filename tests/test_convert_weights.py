@@ -215,7 +215,7 @@ def test_safetensors_need_no_torch_and_the_others_say_what_they_need(official, t
     for words in (("aecrnet", tmp_path / "official.pth", target), ("--to", "torch", target, tmp_path / "back.pth")):
         done = run(*words)
         assert done.returncode == 1
-        assert "pip install -r requirements-convert.txt" in done.stderr and "Traceback" not in done.stderr
+        assert "pip install -r requirements/convert.txt" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("name", ["text.pth", "empty.pk", "cut.pth", "text.safetensors", "list.pth", "none.pth",

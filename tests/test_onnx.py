@@ -13,12 +13,13 @@ from src.cli import export
 from src.errors import InputError
 from src.export import comparison
 from src.export import onnx as onnx_export
+from src.export.onnx import checked_model
 from src.network.aecrnet import Dehaze
 from src.network.checkpoint import load_network
 from src.network.dcn import DeformConv2d
 from src.runtime.onnx_dcn import deform_conv
-from src.runtime.onnx_model import onnx_model
-from src.runtime.onnx_nodes import Graph
+from src.runtime.onnx_model import IR_VERSION, OPSET
+from src.runtime.onnx_nodes import Graph, model_content
 from src.runtime.onnx_runner import OnnxRunner
 from src.spec import VALUE_RANGE
 
@@ -32,11 +33,9 @@ def run_deform_conv(layer, x, offset, mask, dcn="gather"):
     weight, sides = layer.conv.weight.asnumpy(), x.shape[2:]
     out = deform_conv(g, "x", "offset", "mask", weight, None, layer.sampling, dcn)
     feeds = {"x": x, "offset": offset, "mask": mask}
-    ends = [onnx.helper.make_tensor_value_info(name, 1, [*value.shape[:2], "h", "w"]) for name, value in feeds.items()]
-    result = onnx.helper.make_tensor_value_info(out, 1, [1, len(weight), *sides])
-    graph = onnx.helper.make_graph(g.nodes, "dcn", ends, [result], list(g.constants.values()))
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 19)], ir_version=9)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    ends = {name: [*value.shape[:2], "h", "w"] for name, value in feeds.items()}
+    model = model_content(g.content("dcn", ends, {out: [1, len(weight), *sides]}), OPSET, IR_VERSION)
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     return session.run(None, feeds)[0]
 
 
@@ -71,7 +70,7 @@ def gentle_network(arch, dcn_sampling):
 def test_onnx_computes_what_the_network_computes_at_every_size(arch, dcn_sampling):
     net = gentle_network(arch, dcn_sampling)
     white = VALUE_RANGE[arch]
-    runner = OnnxRunner("a.onnx", model=onnx_model(net, "0" * 64))
+    runner = OnnxRunner("a.onnx", model=checked_model(net, "0" * 64))
     assert runner.size is None
     for size in ((16, 20), (32, 24), (21, 30)):
         hazy = image(2, (1, 3, *size), 1.0)
@@ -119,7 +118,7 @@ def test_a_model_of_open_size_is_compared_at_three_sizes():
 
 def test_the_references_sampling_has_no_native_operator():
     with pytest.raises(InputError, match="--onnx_dcn native: cannot sample as this checkpoint does .gitee.; leave it"):
-        onnx_model(Dehaze("gitee", "gitee"), "0" * 64, dcn="native")
+        checked_model(Dehaze("gitee", "gitee"), "0" * 64, dcn="native")
 
 
 def test_missing_packages_are_named(monkeypatch, tmp_path):
@@ -131,7 +130,7 @@ def test_missing_packages_are_named(monkeypatch, tmp_path):
 @pytest.mark.slow
 def test_the_benchmark_asks_each_runtime_in_turn(random_checkpoint, tmp_path, monkeypatch):
     net, _ = load_network(random_checkpoint)
-    (tmp_path / "m.onnx").write_bytes(onnx_model(net, "0" * 64))
+    (tmp_path / "m.onnx").write_bytes(checked_model(net, "0" * 64))
     monkeypatch.setattr(benchmark_runtimes, "SETTINGS", {"onnxruntime": {}, "OpenVINO float32": {}})
     found = benchmark_runtimes._in_turns((24, 32), tmp_path / "m.onnx")
     assert list(found) == ["onnxruntime", "OpenVINO float32"]

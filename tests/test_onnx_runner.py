@@ -15,10 +15,10 @@ from src.cli import infer
 from src.data.images import read_image, write_image
 from src.dehaze.dehazer import SHIPPED_CHECKPOINT, Dehazer
 from src.errors import InputError, UsageError
+from src.export.onnx import checked_model
 from src.network.aecrnet import Dehaze
 from src.network.checkpoint import load_network
 from src.runtime import onnx_runner
-from src.runtime.onnx_model import onnx_model
 from src.runtime.onnx_runner import OnnxRunner
 
 # after mindspore, which chooses the protobuf implementation that its own message classes need
@@ -38,14 +38,14 @@ def models(tmp_path_factory):
     """Models of the shipped checkpoint, of open and of fixed size."""
     folder = tmp_path_factory.mktemp("onnx")
     net, _ = load_network(SHIPPED_CHECKPOINT)
-    (folder / "open.onnx").write_bytes(onnx_model(net, "0" * 64))
-    (folder / "fixed.onnx").write_bytes(onnx_model(net, "0" * 64, (32, 40)))
+    (folder / "open.onnx").write_bytes(checked_model(net, "0" * 64))
+    (folder / "fixed.onnx").write_bytes(checked_model(net, "0" * 64, (32, 40)))
     return folder
 
 
 @pytest.fixture(scope="module")
 def restored():
-    return Dehazer().dehaze(photo(33, 46))
+    return Dehazer(runtime="mindspore").dehaze(photo(33, 46))
 
 
 # results
@@ -80,7 +80,7 @@ def test_bfloat16_is_close_or_refused(models, restored):
 
 def test_half_is_close_and_half_the_size(models, restored, tmp_path):
     net, _ = load_network(SHIPPED_CHECKPOINT)
-    (tmp_path / "half.onnx").write_bytes(onnx_model(net, "0" * 64, half=True))
+    (tmp_path / "half.onnx").write_bytes(checked_model(net, "0" * 64, half=True))
     assert (tmp_path / "half.onnx").stat().st_size < 0.55 * (models / "open.onnx").stat().st_size
     for runtime in RUNTIMES:
         result = Dehazer(tmp_path / "half.onnx", runtime=runtime).dehaze(photo(33, 46))
@@ -184,7 +184,7 @@ def test_a_processor_without_float16_is_said(monkeypatch):
     def refuse(*arguments, **settings):
         raise RuntimeError("[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : Could not find an implementation for Conv(11)")
 
-    half = onnx_model(Dehaze("paper").set_train(False), "0" * 64, half=True)
+    half = checked_model(Dehaze("paper").set_train(False), "0" * 64, half=True)
     monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
     with pytest.raises(InputError, match="m.onnx: onnxruntime .* has no float16 on this .*; export without --half"):
         OnnxRunner("m.onnx", model=half)
@@ -203,8 +203,10 @@ def test_a_model_that_fails_while_it_runs_is_named(models):
 
 
 @pytest.mark.parametrize("flags, text", (
-    (["--ckpt_path", "open.onnx"], "--ckpt_path open.onnx: MindSpore reads no ONNX; add --runtime onnxruntime"),
-    (["--precision", "bfloat16"], "--precision bfloat16: needs --runtime openvino, not mindspore"),
+    (["--ckpt_path", "open.onnx", "--runtime", "mindspore"],
+     "--ckpt_path open.onnx: MindSpore reads no ONNX; add --runtime onnxruntime"),
+    (["--precision", "bfloat16", "--runtime", "mindspore"],
+     "--precision bfloat16: needs --runtime openvino, not mindspore"),
     (["--precision", "bfloat16", "--runtime", "onnxruntime"], "--precision bfloat16: needs --runtime openvino"),
     (["--device_target", "GPU", "--runtime", "openvino"], "--device_target GPU: is for MindSpore; leave it out with"),
     (["--dcn_backend", "gather", "--runtime", "openvino"], "--dcn_backend gather: is for MindSpore; leave it out with"),
@@ -224,7 +226,7 @@ def test_a_mindir_and_another_runtime_do_not_go_together():
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_what_is_not_installed_is_named(runtime, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    text = f"--runtime {runtime}: needs what is not installed; pip install {runtime} onnx$"
+    text = f"--runtime {runtime}: needs {runtime}, which is not installed; pip install {runtime}"
     with pytest.raises(InputError, match=text):
         infer.main(["a.png", "--runtime", runtime])
 

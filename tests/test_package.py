@@ -13,8 +13,7 @@ from src.data.images import read_image, write_image
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
-BUILT_FROM = ("src", "configs", "checkpoints", "pyproject.toml", "README.md", "LICENSE", "NOTICE", "requirements.txt",
-              "requirements-convert.txt", "requirements-onnx.txt")
+BUILT_FROM = ("src", "configs", "checkpoints", "requirements", "pyproject.toml", "README.md", "LICENSE", "NOTICE")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from mindspore import Parameter, Tensor, float32, ops
 
 from src.cli import train
 from src.errors import InputError, UsageError
-from src.network.checkpoint import TRAINING_OPTIONS
+from src.network.weights import TRAINING_OPTIONS
 from src.train import setup, step, validation
 from src.train.log import TrainingLog
 from src.train.options import FREE, OF_PLACE

@@ -12,7 +12,8 @@ from mindspore import Tensor, nn, ops
 
 from golden.seeded import image, seeded
 from src.data.images import write_image
-from src.network.checkpoint import TRAINING_OPTIONS, load_checkpoint
+from src.network.checkpoint import load_checkpoint
+from src.network.weights import TRAINING_OPTIONS
 from src.train import setup
 from src.train.options import FREE
 

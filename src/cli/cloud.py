@@ -1,7 +1,6 @@
 """ModelArts: copies data from its object storage and results to it. The package moxing exists only there."""
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 from pathlib import Path
@@ -40,6 +39,8 @@ def upload(options: SimpleNamespace) -> None:
 
 def _copy_once_a_host(source: str, target: PathLike) -> None:
     """The first of the ranks that one launcher started on this host copies. The others wait for it."""
+    import fcntl  # Windows has none, and is no ModelArts machine
+
     moxing, parent = _moxing(), psutil.Process(os.getppid())
     copy = hashlib.sha256(f"{source} {target} {parent.pid} {parent.create_time()}".encode()).hexdigest()[:16]
     folder = Path(LOCAL_DATA).parent

@@ -11,7 +11,7 @@ import yaml
 
 from ..errors import UsageError, one_line
 from ..files import PathLike, atomic_write, shipped
-from ..spec import ARCHS, DCN_BACKENDS, PRECISIONS, RUNTIMES, SAMPLINGS
+from ..spec import ARCHS, DCN_BACKENDS, FASTEST, PRECISIONS, RUNTIMES, SAMPLINGS
 from . import limits
 
 DEFAULTS = shipped("configs/gitee.yaml")
@@ -26,7 +26,7 @@ CHOICES = {
     "amp_dtype": ("float16", "bfloat16"),
     "file_format": ("MINDIR", "AIR", "ONNX"),
     "onnx_dcn": ("gather", "native"),
-    "runtime": RUNTIMES,
+    "runtime": (FASTEST, *RUNTIMES),
     "precision": PRECISIONS,
     "format": ("png", "same"),
 }

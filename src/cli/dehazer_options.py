@@ -11,14 +11,14 @@ from ..spec import MINDSPORE
 
 
 def check_options(options: SimpleNamespace, mindir_path: str = "") -> None:
-    """Find mistakes before MindSpore is imported and before anything is written.
+    """Find mistakes before MindSpore is imported and before anything is written. Decide what --runtime auto means.
 
     Args: `mindir_path` of an exported model, which takes the place of the checkpoint.
     Raises: UsageError for a value out of range, InputError if the checkpoint or the exported model is missing.
     """
     check_numbers(options.tile, options.overlap, options.work_size, options.strength)
     if not mindir_path:
-        _choice(options).check()
+        options.runtime = _choice(options).check().runtime
         return
     if options.raw_weights:
         raise UsageError("--raw_weights: an exported model holds one set of weights; leave it out")
@@ -36,8 +36,6 @@ def open_dehazer(options: SimpleNamespace, mindir_path: str = "") -> Dehazer:
         network = open_mindir(mindir_path, options.device_target, options.device_id)
     else:
         network = _choice(options).open()
-    if options.runtime != MINDSPORE:
-        print(f"computed by {network.description['runtime']}")
     return Dehazer(network=network, tile=options.tile, overlap=options.overlap, self_ensemble=options.self_ensemble,
                    work_size=options.work_size, strength=options.strength)
 

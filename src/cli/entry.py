@@ -1,6 +1,7 @@
 """Runs a command as a program. This is the one place that turns errors into lines and exit codes."""
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -8,6 +9,12 @@ from typing import Callable, Optional
 
 from ..distributed.signals import stop_number
 from ..errors import UserError, one_line
+from ..packages import PIP, missing
+
+
+def run_command(name: str) -> None:
+    """Run the command src/cli/NAME.py as a program. Packages that the command lacks are named in one line."""
+    run_as_program(lambda: importlib.import_module(f"{__package__}.{name}").main())
 
 
 def run_as_program(main: Callable[[], Optional[int]]) -> None:
@@ -22,6 +29,11 @@ def run_as_program(main: Callable[[], Optional[int]]) -> None:
     except UserError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        if error.name not in PIP:
+            raise
+        print(f"error: {missing(error.name)}", file=sys.stderr)
+        sys.exit(1)
     except MemoryError as error:
         print(f"error: not enough memory ({one_line(error)}); --tile 256 needs less", file=sys.stderr)
         sys.exit(1)
@@ -44,3 +56,23 @@ def _exit_interrupted(error: KeyboardInterrupt) -> None:
 
 def _interrupt(number, frame) -> None:
     raise KeyboardInterrupt(number)
+
+
+def train() -> None:
+    """The installed command aecrnet-train."""
+    run_command("train")
+
+
+def evaluate() -> None:
+    """The installed command aecrnet-eval."""
+    run_command("eval")
+
+
+def infer() -> None:
+    """The installed command aecrnet-infer."""
+    run_command("infer")
+
+
+def export() -> None:
+    """The installed command aecrnet-export."""
+    run_command("export")

@@ -24,9 +24,9 @@ from ..dehaze.dehazer import BENCHMARK_CHECKPOINT
 from ..errors import UsageError
 from ..evaluate.evaluation import Evaluation
 from ..files import make_output_folder
+from ..spec import FASTEST, MINDSPORE
 from . import config
 from .dehazer_options import check_options, open_dehazer
-from .entry import run_as_program
 
 SECTIONS = ("device", "inference", "eval", "cloud")
 
@@ -35,6 +35,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     options = config.parse(sys.argv[1:] if argv is None else argv, SECTIONS, __doc__.splitlines()[0])
     if not options.mindir_path:
         options.ckpt_path = options.ckpt_path or str(BENCHMARK_CHECKPOINT)
+    if options.runtime == FASTEST:
+        options.runtime = MINDSPORE  # the reference
     check_options(options, options.mindir_path)
     if options.resume and options.report:
         raise UsageError("--report: needs the pictures of all images, leave out --resume")
@@ -51,6 +53,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     select_device(options.device_target, options.device_id)
     ranks = join_ranks()
     dehazer = open_dehazer(options, options.mindir_path)
+    if ranks.rank == 0:
+        print(f"computed by {dehazer.network.description['runtime']}")
     evaluation = Evaluation(options, output, dehazer, pairs, ranks)
     evaluation.start()
     evaluation.run()
@@ -82,8 +86,3 @@ def find_test_set(options: SimpleNamespace, output: Path) -> Tuple[List[Pair], L
     if "dir_data" in options.given:
         raise UsageError(f"--dir_data {options.dir_data}: needs --data_test, the layout of its images")
     return find_pairs(write_demo_set(make_output_folder(output / "demo_data", "--output_dir")), "Pairs")
-
-
-def run() -> None:
-    """eval.py, and the installed command aecrnet-eval."""
-    run_as_program(main)

@@ -30,7 +30,6 @@ from ..runtime.sidecar import write_sidecar
 from ..spec import TOLERANCE, align_up
 from ..web.folder import find_npm, write_web
 from . import config
-from .entry import run_as_program
 
 SECTIONS = ("device", "export")
 BYTES_A_PIXEL = 8000  # memory for writing and comparing the model
@@ -88,10 +87,9 @@ def tried(path: Path) -> Iterator[Path]:
 
 def export_onnx(net, path: Path, size: Size, checkpoint: Path, options: SimpleNamespace) -> None:
     """Write the model if it equals the checkpoint; otherwise write no file."""
-    from ..export.onnx import write_onnx
-    from ..runtime.onnx_model import onnx_model
+    from ..export.onnx import checked_model, write_onnx
 
-    model = onnx_model(net, sha256(checkpoint), size, options.onnx_dcn, options.half)
+    model = checked_model(net, sha256(checkpoint), size, options.onnx_dcn, options.half)
     found = write_onnx(net, path, model, options.half)
     print("\n".join([written(path, net, size, checkpoint, options), *found]))
     if options.web:
@@ -149,8 +147,3 @@ def write_for_lite(path: Path, arch: str, size: Size, checkpoint_sha256: str) ->
     rewrite_for_lite20(path, lite)
     write_sidecar(lite, arch, size, checkpoint_sha256)
     print(f"{lite}: the same for MindSpore Lite 2.0.0")
-
-
-def run() -> None:
-    """export.py, and the installed command aecrnet-export."""
-    run_as_program(main)

@@ -29,7 +29,6 @@ from ..errors import UsageError, UserError, one_line
 from ..report.report import Report, as_shown, software_versions
 from . import config
 from .dehazer_options import check_options, open_dehazer
-from .entry import run_as_program
 
 SECTIONS = ("device", "inference", "infer")
 VIDEO_FLAGS = ("blend",)
@@ -46,7 +45,11 @@ def main(argv: Optional[List[str]] = None) -> int:
     jobs = plan(options.inputs, options.output, options.format == "same")
     refuse_idle_flags(jobs, options.given)
 
-    dehazer = open_dehazer(options)  # loads MindSpore, so flags and files are checked first
+    if any(job.is_video for job in jobs):
+        from ..video import dehaze as _  # noqa: F401  if its packages are missing, this fails before the photos
+
+    dehazer = open_dehazer(options)  # may load MindSpore, so flags and files are checked first
+    print(f"computed by {dehazer.network.description['runtime']}")
     failures = dehaze_photos(dehazer, [job for job in jobs if not job.is_video], options)
     for job in jobs:
         if job.is_video and not dehaze_clip(dehazer, job, options):
@@ -163,8 +166,3 @@ def work_size_fact(work_size: int) -> str:
     if work_size == FULL:
         return "full resolution"
     return f"{work_size} px" if work_size else f"{AUTO_SIDE} px above {WHOLE_PIXELS / 1e6:g} megapixel (auto)"
-
-
-def run() -> None:
-    """infer.py, and the installed command aecrnet-infer."""
-    run_as_program(main)

@@ -18,7 +18,6 @@ from ..distributed.signals import StopSignals
 from ..files import lock_folder, make_output_folder
 from ..train.schedule import Schedule
 from . import cloud, config, train_options
-from .entry import run_as_program
 
 SECTIONS = ("model", "device", "data", "validation", "train", "contrast", "checkpoint", "cloud")
 
@@ -142,8 +141,3 @@ def saved_on_failure(state) -> Iterator[None]:
         if state.writes:
             print(f"stopped in step {state.step + 1}; {state.last_good()}")
         raise
-
-
-def run() -> None:
-    """train.py, and the installed command aecrnet-train."""
-    run_as_program(main)

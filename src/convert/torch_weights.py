@@ -14,7 +14,7 @@ from ..files import PathLike, atomic_write
 
 Weights = Dict[str, np.ndarray]
 
-NEEDS = "pip install -r requirements-convert.txt"
+NEEDS = "pip install -r requirements/convert.txt"
 TORCH_SUFFIXES = (".pth", ".pt", ".pk", ".pkl", ".tar", ".bin")
 # Counters of batch normalisation and profilers in a state dict.
 NO_WEIGHTS = re.compile(r"(.*\.)?(num_batches_tracked|total_ops|total_params)")

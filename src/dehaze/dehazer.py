@@ -22,7 +22,7 @@ from ..errors import InputError, UsageError
 from ..files import PathLike, shipped
 from ..runtime.opening import NetworkChoice
 from ..runtime.runner import Runner
-from ..spec import MIN_SIDE, MINDSPORE, MULTIPLE, OVERLAP, RECEPTIVE_FIELD, align_up
+from ..spec import FASTEST, MIN_SIDE, MULTIPLE, OVERLAP, RECEPTIVE_FIELD, align_up
 from . import local_colour_map
 from .tiles import Restore, restore_in_tiles, restore_with_ensemble, to_pixels, windows
 from .work_size import AUTO, SMALLEST, check_work_size, seen_size
@@ -59,7 +59,8 @@ class Dehazer:
         dcn_backend: "gather", "native" or "auto", see `src.network.dcn.DeformConv2d`.
         network: replaces the checkpoint, see `src.runtime.runner.Runner`. A network of one size sees larger images at
             that size, or with a `work_size` in tiles of that size.
-        runtime: "mindspore", "onnxruntime" or "openvino".
+        runtime: "openvino", "onnxruntime" or "mindspore". "auto": the first of these that is installed, and MindSpore
+            for another device than the CPU or a `dcn_backend`.
         precision: type of OpenVINO's computations, "float32" or "bfloat16".
         work_size: longer side in pixels at which the network sees a photo. 0: 512 for photos of more than 1 megapixel.
             -1: the photo's own size. See src.dehaze.work_size.
@@ -77,17 +78,15 @@ class Dehazer:
         self, checkpoint: Optional[PathLike] = None, device_target: str = "CPU", tile: int = 0, overlap: int = OVERLAP,
         self_ensemble: bool = False, device_id: int = 0, network: Optional[Runner] = None, raw_weights: bool = False,
         dcn_backend: str = "auto",
-        runtime: str = MINDSPORE, precision: str = "float32", work_size: int = AUTO, strength: float = 1.0,
+        runtime: str = FASTEST, precision: str = "float32", work_size: int = AUTO, strength: float = 1.0,
     ) -> None:
         check_numbers(tile, overlap, work_size, strength)
         self.tile, self.overlap, self.self_ensemble = tile, overlap, self_ensemble
         self.work_size, self.strength = work_size, strength
         self.progress: Optional[Callable[[int, int], None]] = None
         if network is None:
-            choice = NetworkChoice(find_checkpoint(checkpoint), device_target, device_id, raw_weights, dcn_backend,
-                                   runtime, precision)
-            choice.check()
-            network = choice.open()
+            network = NetworkChoice(find_checkpoint(checkpoint), device_target, device_id, raw_weights, dcn_backend,
+                                    runtime, precision).check().open()
         self.network = network
         self.fixed: Optional[Size] = getattr(network, "size", None)
 
@@ -132,7 +131,7 @@ class Dehazer:
         Args:
             images: at least one, uint8 RGB[h, w, 3]. The probe sees the middle 256 px of each. Four are enough.
 
-        Returns: None for an exported model, which has no probe.
+        Returns: None on another runtime than MindSpore and for an exported model, which have no probe.
         """
         if not hasattr(self.network, "probe"):
             return None

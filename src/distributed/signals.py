@@ -8,7 +8,7 @@ import sys
 
 from ..errors import UsageError
 
-STOP_RANK = signal.SIGUSR1
+STOP_RANK = getattr(signal, "SIGUSR1", signal.SIGTERM)  # Windows has no SIGUSR1 and no msrun
 
 
 def started_by_msrun() -> bool:

@@ -7,9 +7,23 @@ from typing import List
 from ..errors import InputError, one_line
 from ..files import atomic_write
 from ..network.aecrnet import Dehaze
+from ..runtime.onnx_graph import Size
+from ..runtime.onnx_model import onnx_model
 from ..runtime.onnx_runner import OnnxRunner
 from ..spec import TOLERANCE, TOLERANCE_HALF
 from .comparison import compare
+
+# after mindspore, because mindspore selects the protobuf implementation that its message classes need
+import onnx  # isort: skip
+
+
+def checked_model(net: Dehaze, checkpoint_sha256: str, size: Size = None, dcn: str = "gather", half: bool = False
+                  ) -> bytes:
+    """`net` in evaluation as the content of an ONNX file, see `onnx_model`. The package `onnx` has checked it."""
+    weights = {parameter.name: parameter.asnumpy() for parameter in net.get_parameters()}
+    model = onnx_model(weights, net.arch, net.dcn_sampling, checkpoint_sha256, size, dcn, half)
+    onnx.checker.check_model(model, full_check=True)  # with shape inference
+    return model
 
 
 def write_onnx(net: Dehaze, path: Path, model: bytes, half: bool) -> List[str]:

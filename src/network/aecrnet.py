@@ -13,10 +13,11 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from ..spec import ARCHS, MULTIPLE, RGB_MEAN, RGB_STD, VALUE_RANGE
+from ..spec import MULTIPLE, RGB_MEAN, RGB_STD, VALUE_RANGE
 from .dcn import DCN, DeformConv2d
 from .fast_deconv import FastDeconv
 from .layers import ReflectionPad, Shift, WideConv, conv2d, reflect, spread, upsample
+from .shapes import check_form
 
 
 class PALayer(nn.Cell):
@@ -103,10 +104,7 @@ class Dehaze(nn.Cell):
 
     def __init__(self, arch: str = "gitee", dcn_sampling: str = "exact", dcn_backend: str = "auto"):
         super().__init__()
-        if arch not in ARCHS:
-            raise ValueError(f"arch must be one of {', '.join(ARCHS)}, not {arch}")
-        if arch == "paper" and dcn_sampling != "exact":
-            raise ValueError(f"dcn_sampling of arch paper must be exact, not {dcn_sampling}")
+        check_form(arch, dcn_sampling)
         self.arch, self.dcn_sampling = arch, dcn_sampling
         ngf = 64
         self.block = DehazeBlock(ngf * 4)

@@ -5,7 +5,7 @@ import importlib.metadata
 import io
 import math
 import platform
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 from PIL import Image
@@ -13,7 +13,6 @@ from PIL import Image
 from ..data.images import Photo
 from ..errors import InputError, one_line
 from ..files import PathLike, atomic_write
-from .html import Entry, page
 
 MAX_BYTES = 50_000_000  # size of the whole file, if `expected` is right
 PAGE_BYTES = 60_000  # size of style, script and header
@@ -40,9 +39,12 @@ class Report:
     """
 
     def __init__(self, title: str, facts: Mapping[str, object], expected: int = 1, max_bytes: int = MAX_BYTES) -> None:
+        from . import html  # imports jinja2; if that is missing, the report fails before the work
+
+        self._html = html
         self.title, self.facts = title, dict(facts)
         self.expected, self.max_bytes = expected, max_bytes
-        self.entries: List[Entry] = []
+        self.entries: List[Any] = []  # html.Entry
 
     def add(
         self, name: str, hazy: np.ndarray, dehazed: np.ndarray, clear: Optional[np.ndarray] = None,
@@ -65,7 +67,7 @@ class Report:
                                  + ", ".join(f"{image.dtype}{list(image.shape)}" for image in images))
         share = (self.max_bytes - PAGE_BYTES) / max(self.expected, len(self.entries) + 1) - ENTRY_BYTES
         pictures = _encode(images, share * 3 / 4)  # base64 writes three bytes as four
-        self.entries.append(Entry(name, hazy.shape[1::-1], pictures, _with_gain(scores or {})))
+        self.entries.append(self._html.Entry(name, hazy.shape[1::-1], pictures, _with_gain(scores or {})))
 
     def write(self, path: PathLike) -> None:
         """Write the page. It replaces an older file of that name only when it is whole.
@@ -76,7 +78,7 @@ class Report:
             with atomic_write(path) as temporary:
                 # Python reads a file name that is not UTF-8 with lone surrogates, which UTF-8 cannot write
                 with open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-                    file.writelines(page(self.title, self.facts, self.entries))
+                    file.writelines(self._html.page(self.title, self.facts, self.entries))
         except OSError as error:
             raise InputError(f"{path}: cannot be written ({error.strerror or one_line(error)})") from None
 

@@ -16,7 +16,7 @@ from .sidecar import read_sidecar
 
 
 class MindirRunner:
-    """A MINDIR as a `src.runtime.runner.Runner`. Its description is the sidecar.
+    """A MINDIR as a `src.runtime.runner.Runner`. Its description is the sidecar, and the runtime.
 
     Raises: InputError if the model or its sidecar cannot be read.
     """
@@ -25,7 +25,8 @@ class MindirRunner:
         self.path = Path(path)
         if not self.path.is_file():
             raise InputError(f"{self.path}: no such model")
-        self.description = read_sidecar(self.path)
+        runtime = f"mindspore {mindspore.__version__} on {device_target}"
+        self.description = {**read_sidecar(self.path), "runtime": runtime}
         self.value_range = float(self.description["range"][1])
         sides = tuple(self.description["shape"][2:])
         self.size: Optional[Tuple[int, int]] = None if sides == (-1, -1) else sides

@@ -107,7 +107,7 @@ class CellRunner:
 
 
 class CheckpointRunner(CellRunner):
-    """The network of a checkpoint on one device. Its description is that in the checkpoint.
+    """The network of a checkpoint on one device. Its description is that in the checkpoint, and the runtime.
 
     Raises: InputError if the device or the checkpoint cannot be used.
     """
@@ -115,6 +115,7 @@ class CheckpointRunner(CellRunner):
     def __init__(self, checkpoint: PathLike, device_target: str = "CPU", device_id: int = 0,
                  raw_weights: bool = False, dcn_backend: str = "auto"):
         select_device(device_target, device_id)
-        net, self.description = load_network(checkpoint, raw_weights, dcn_backend)
+        net, description = load_network(checkpoint, raw_weights, dcn_backend)
+        self.description = {**description, "runtime": f"mindspore {mindspore.__version__} on {device_target}"}
         self.path = Path(checkpoint)
         super().__init__(net)

@@ -13,16 +13,13 @@ from ..spec import VALUE_RANGE
 from .onnx_dcn import deform_conv
 from .onnx_nodes import Graph
 
-# after mindspore
-from onnx import GraphProto, TensorProto, helper  # isort: skip
-
 INPUT_NAME, OUTPUT_NAME = "x", "restored"
 
 Size = Optional[Tuple[int, int]]  # height and width; None where they are open
 
 
 def build_graph(weights: Mapping[str, np.ndarray], arch: str, dcn_sampling: str, size: Size, dcn: str = "gather",
-                dtype: Any = np.float32) -> GraphProto:
+                dtype: Any = np.float32) -> bytes:
     """The graph from hazy to restored image, float32[1, 3, h, w] in 0..1 for both archs. The result is clipped.
 
     Args:
@@ -30,16 +27,17 @@ def build_graph(weights: Mapping[str, np.ndarray], arch: str, dcn_sampling: str,
         size: h and w, multiples of 4; None leaves them open.
         dcn: "gather", or "native" for the operator DeformConv (sampling exact only).
         dtype: np.float16 to store and compute in float16.
+
+    Returns: ONNX's GraphProto.
     """
     g = Graph(weights, np.dtype(dtype))
     x = INPUT_NAME if dtype == np.float32 else g.cast(INPUT_NAME, dtype)
     out = _paper(g, x, dcn) if arch == "paper" else _gitee(g, x, dcn_sampling, dcn)
     out = g("Clip", out, np.float32(0), np.float32(1))
     out = g.cast(out, np.float32)
-    g.nodes[-1].output[0] = OUTPUT_NAME
+    g.nodes[-1].outputs[0] = OUTPUT_NAME
     shape = [1, 3, *(size or ("height", "width"))]
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in (INPUT_NAME, OUTPUT_NAME)]
-    return helper.make_graph(g.nodes, "aecrnet", ends[:1], ends[1:], list(g.constants.values()))
+    return g.content("aecrnet", {INPUT_NAME: shape}, {OUTPUT_NAME: shape})
 
 
 def _paper(g, x, dcn):

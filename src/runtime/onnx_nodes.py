@@ -1,13 +1,31 @@
-"""Nodes and constants of an ONNX graph, collected one after another."""
+"""Nodes and constants of an ONNX graph, collected one after another, and the bytes of an ONNX file.
+
+The numbers are those of ONNX's onnx.proto. Written here, a file needs no package `onnx`; tests and export.py have that
+package check what is written.
+"""
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Sequence, Tuple, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
-import mindspore  # noqa: F401  before onnx: it selects the protobuf implementation
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+
+from ..protobuf import field
+
+# numpy type -> ONNX's number of the type
+TYPES = {np.dtype(np.float32): 1, np.dtype(np.int32): 6, np.dtype(np.int64): 7, np.dtype(np.float16): 10}
+INT, STRING, INTS = 2, 3, 7  # ONNX's numbers of the types of attributes
 
 Value = Union[str, np.ndarray, np.generic]  # the name of a value in the graph, or a constant
+Side = Union[int, str]  # a size, or the name of an open one
+
+
+class Node(NamedTuple):
+    """An operator with the names of its inputs and outputs. Attributes are int, str or lists of int."""
+
+    operator: str
+    inputs: List[str]
+    outputs: List[str]
+    attributes: Dict[str, Any]
 
 
 class Graph:
@@ -20,17 +38,17 @@ class Graph:
 
     def __init__(self, weights: Mapping[str, np.ndarray], dtype: np.dtype):
         self.weights, self.dtype = weights, dtype
-        self.nodes: List[Any] = []
-        self.constants: Dict[Tuple[str, Sequence[int], bytes], TensorProto] = {}
+        self.nodes: List[Node] = []
+        self._constants: Dict[Tuple[str, Sequence[int], bytes], str] = {}
 
     def __call__(self, operator: str, *inputs: Value, outputs: int = 1, **attributes: Any) -> Any:
         names = [value if isinstance(value, str) else self._constant(value) for value in inputs]
         results = [f"{operator}_{len(self.nodes)}_{i}" for i in range(outputs)]
-        self.nodes.append(helper.make_node(operator, names, results, **attributes))
+        self.nodes.append(Node(operator, names, results, attributes))
         return results[0] if outputs == 1 else results
 
     def cast(self, x: str, dtype: np.dtype) -> str:
-        return self("Cast", x, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+        return self("Cast", x, to=TYPES[np.dtype(dtype)])
 
     def conv(self, x: str, name: str, padding: int = 0, stride: int = 1) -> str:
         """The convolution with the parameters NAME.weight and, if it exists, NAME.bias."""
@@ -46,10 +64,47 @@ class Graph:
         """Add rows and columns before and after those of [n, c, h, w]."""
         return self("Pad", x, np.array([0, 0, before, before, 0, 0, after, after]), mode=mode)
 
+    def content(self, name: str, inputs: Mapping[str, Sequence[Side]], outputs: Mapping[str, Sequence[Side]]) -> bytes:
+        """The bytes of ONNX's GraphProto. `inputs` and `outputs`: name -> shape of float32."""
+        return b"".join([
+            *(field(1, _node(node)) for node in self.nodes), field(2, name),
+            *(field(5, _tensor(constant, *value)) for value, constant in self._constants.items()),
+            *(field(11, _end(*end)) for end in inputs.items()), *(field(12, _end(*end)) for end in outputs.items())])
+
     def _constant(self, value: np.ndarray) -> str:
         """The name of a constant. The file holds equal constants once, such as those of the shared block."""
         value = np.asarray(value, self.dtype if value.dtype.kind == "f" else value.dtype, order="C")
         key = value.dtype.str, value.shape, value.tobytes()
-        if key not in self.constants:
-            self.constants[key] = numpy_helper.from_array(value, f"constant_{len(self.constants)}")
-        return self.constants[key].name
+        return self._constants.setdefault(key, f"constant_{len(self._constants)}")
+
+
+def model_content(graph: bytes, opset: int, ir_version: int, metadata: Optional[Mapping[str, str]] = None) -> bytes:
+    """The bytes of an ONNX file (ModelProto) with the graph of `Graph.content`."""
+    facts = (field(14, field(1, key) + field(2, value)) for key, value in (metadata or {}).items())
+    operators = field(1, "") + field(2, opset)
+    return b"".join([field(1, ir_version), field(2, "aecrnet"), field(7, graph), field(8, operators), *facts])
+
+
+def _node(node: Node) -> bytes:
+    return b"".join([*(field(1, name) for name in node.inputs), *(field(2, name) for name in node.outputs),
+                     field(4, node.operator), *(field(5, _attribute(*item)) for item in node.attributes.items())])
+
+
+def _attribute(name: str, value: Union[int, str, Sequence[int]]) -> bytes:
+    if isinstance(value, int):
+        return field(1, name) + field(3, value) + field(20, INT)
+    if isinstance(value, str):
+        return field(1, name) + field(4, value) + field(20, STRING)
+    return field(1, name) + b"".join(field(8, int(one)) for one in value) + field(20, INTS)
+
+
+def _tensor(name: str, dtype: str, shape: Sequence[int], content: bytes) -> bytes:
+    sizes = (field(1, size) for size in shape)
+    return b"".join([*sizes, field(2, TYPES[np.dtype(dtype)]), field(8, name), field(9, content)])
+
+
+def _end(name: str, shape: Sequence[Side]) -> bytes:
+    """An input or output of the graph (ValueInfoProto)."""
+    sides = (field(1, field(1 if isinstance(side, int) else 2, side)) for side in shape)
+    tensor = field(1, TYPES[np.dtype(np.float32)]) + field(2, b"".join(sides))
+    return field(1, name) + field(2, field(1, tensor))

@@ -1,13 +1,18 @@
 """Opens the network of a file on the runtime that the user asks for. Imports no runtime before it is needed."""
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import List, NamedTuple
 
-from ..errors import InputError, UsageError
+from ..errors import InputError, UsageError, one_line
 from ..files import PathLike, sha256
-from ..spec import MINDSPORE
+from ..network.weights import load_weights
+from ..packages import missing
+from ..spec import FASTEST, MINDSPORE, RUNTIMES
+from .onnx_model import onnx_model
 from .onnx_runner import OnnxRunner
 from .runner import Runner
 
@@ -20,31 +25,29 @@ class NetworkChoice(NamedTuple):
     device_id: int = 0
     raw_weights: bool = False
     dcn_backend: str = "auto"
-    runtime: str = MINDSPORE
+    runtime: str = FASTEST
     precision: str = "float32"
 
-    def check(self) -> None:
-        """Find values that do not fit together, before a runtime is imported.
+    def check(self) -> NetworkChoice:
+        """Find values that do not fit together, before a runtime computes.
 
+        Returns: the same with a runtime in place of "auto", the fastest that is installed and does what is asked for.
         Raises: UsageError naming a flag, InputError naming a package that is not installed.
         """
+        if self.runtime == FASTEST:
+            return self._replace(runtime=self._fastest()).check()
         if self.precision != "float32" and self.runtime != "openvino":
             raise UsageError(f"--precision {self.precision}: needs --runtime openvino, not {self.runtime}")
-        if self.runtime == MINDSPORE:
-            if self._is_onnx():
-                raise UsageError(f"--ckpt_path {self.path}: MindSpore reads no ONNX; "
-                                 "add --runtime onnxruntime or openvino")
-            return
-        for flag in ("device_target", "dcn_backend"):
-            if getattr(self, flag) != self._field_defaults[flag]:
-                raise UsageError(f"--{flag} {getattr(self, flag)}: is for MindSpore; "
-                                 f"leave it out with --runtime {self.runtime}")
+        if self.runtime == MINDSPORE and self._is_onnx():
+            raise UsageError(f"--ckpt_path {self.path}: MindSpore reads no ONNX; add --runtime onnxruntime or openvino")
+        for flag in self._for_mindspore() if self.runtime != MINDSPORE else ():
+            raise UsageError(f"--{flag} {getattr(self, flag)}: is for MindSpore; "
+                             f"leave it out with --runtime {self.runtime}")
         if self._is_onnx() and self.raw_weights:
             raise UsageError("--raw_weights: an exported model holds one set of weights; leave it out")
-        needed = [self.runtime] if self._is_onnx() else [self.runtime, "onnx"]
-        missing = [package for package in needed if importlib.util.find_spec(package) is None]
-        if missing:
-            raise InputError(f"--runtime {self.runtime}: needs what is not installed; pip install {' '.join(missing)}")
+        if not _is_installed(self.runtime):
+            raise InputError(f"--runtime {self.runtime}: {missing(self.runtime)}")
+        return self
 
     def open(self) -> Runner:
         """The network, after `check`. Raises: InputError if the file, the device or the runtime cannot be used."""
@@ -54,14 +57,41 @@ class NetworkChoice(NamedTuple):
             return CheckpointRunner(self.path, self.device_target, self.device_id, self.raw_weights, self.dcn_backend)
         if self._is_onnx():
             return OnnxRunner(self.path, self.runtime, self.precision)
-        from ..network.checkpoint import load_network
-        from .onnx_model import onnx_model
+        weights, description = load_weights(self.path, self.raw_weights)
+        model = onnx_model(weights, description["arch"], description.get("dcn_sampling", "exact"), sha256(self.path))
+        return OnnxRunner(self.path, self.runtime, self.precision, model)
 
-        net, _ = load_network(self.path, self.raw_weights)
-        return OnnxRunner(self.path, self.runtime, self.precision, onnx_model(net, sha256(self.path)))
+    def _fastest(self) -> str:
+        """The first runtime that starts. MindSpore, which takes seconds to start and reads no ONNX, is the last one."""
+        if self._for_mindspore():
+            return MINDSPORE
+        if self.precision != "float32":
+            return "openvino"
+        for runtime in RUNTIMES:
+            if _is_installed(runtime) and (_starts(runtime) if runtime != MINDSPORE else not self._is_onnx()):
+                return runtime
+        raise InputError(f"--runtime auto: {missing('onnxruntime')}")
+
+    def _for_mindspore(self) -> List[str]:
+        """The flags that are set and that MindSpore alone obeys."""
+        return [flag for flag in ("device_target", "dcn_backend") if getattr(self, flag) != self._field_defaults[flag]]
 
     def _is_onnx(self) -> bool:
         return self.path.suffix.lower() == ".onnx"
+
+
+def _is_installed(runtime: str) -> bool:
+    return importlib.util.find_spec(runtime) is not None
+
+
+def _starts(runtime: str) -> bool:
+    try:
+        importlib.import_module(runtime)
+    except (ImportError, OSError) as error:  # a library of the system is missing, or is too old
+        print(f"warning: {runtime} is installed but cannot start ({one_line(error)[:200]}); install it anew",
+              file=sys.stderr)
+        return False
+    return True
 
 
 def open_mindir(path: PathLike, device_target: str = "CPU", device_id: int = 0) -> Runner:

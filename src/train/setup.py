@@ -18,8 +18,9 @@ from ..device import select_device
 from ..distributed.ranks import Ranks, join_ranks
 from ..errors import InputError, UsageError
 from ..network.aecrnet import Dehaze
-from ..network.checkpoint import REFERENCE, load_checkpoint, load_into, network_weights
+from ..network.checkpoint import load_checkpoint, load_into
 from ..network.fast_deconv import FastDeconv
+from ..network.weights import REFERENCE, network_weights
 from ..spec import VALUE_RANGE
 from .amp import loss_scaler, lower_precision
 from .cell import NetWithCRLossCell, TrainOneStepCell

@@ -18,7 +18,8 @@ from tqdm import tqdm
 from ..distributed.ranks import Ranks
 from ..errors import InputError, one_line
 from ..network.aecrnet import Dehaze
-from ..network.checkpoint import TRAINING_OPTIONS, describe, load_checkpoint, network_weights, save_checkpoint
+from ..network.checkpoint import describe, load_checkpoint, save_checkpoint
+from ..network.weights import TRAINING_OPTIONS, network_weights
 from . import amp
 from .cell import TrainOneStepCell
 from .options import compare, of_run
