@@ -250,8 +250,9 @@ def _eval(folder):
 
 def _tiled(folder):
     from src.dehaze.dehazer import Dehazer
+    from src.dehaze.work_size import FULL
 
-    dehazer = Dehazer()
+    dehazer = Dehazer(work_size=FULL)
     image = np.random.default_rng(0).integers(0, 256, (1200, 1600, 3), np.uint8)
     seen = []
     network = dehazer.network

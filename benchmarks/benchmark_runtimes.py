@@ -93,9 +93,10 @@ def _output(command):
 def serve(name: str, height: str, width: str, model: str) -> None:
     """Print seconds and peak memory in MB after each photo."""
     from src.dehaze.dehazer import Dehazer
+    from src.dehaze.work_size import FULL
 
     image = _photo((int(height), int(width)))
-    dehazer = Dehazer(None if name == MINDSPORE else model, **SETTINGS[name])
+    dehazer = Dehazer(None if name == MINDSPORE else model, work_size=FULL, **SETTINGS[name])
     dehazer.expect([image.shape[:2]] * (TURNS + 1))
     for _ in sys.stdin:
         start = time.perf_counter()

@@ -431,12 +431,15 @@ def test_an_unknown_device_is_named(random_checkpoint):
         CheckpointRunner(random_checkpoint, "Abacus")
 
 
-def test_compare_tiles_prints_a_line_for_each_photo_and_tile(random_checkpoint, tmp_path, capsys):
-    import compare_tiles
+def test_compare_work_sizes_prints_a_line_for_each_photo_and_their_mean(random_checkpoint, tmp_path, capsys):
+    import compare_work_sizes
 
-    write_image(tmp_path / "a.png", photo(40, 48))
-    compare_tiles.main([str(tmp_path / "a.png"), "--ckpt_path", str(random_checkpoint), "--tiles", "32", "48",
-                        "--overlaps", "16"])
-    lines = capsys.readouterr().out.splitlines()[1:]
-    assert [line.split()[1:4] for line in lines] == [["48x40", "32", "16"], ["48x40", "48", "16"]]
-    assert float(lines[0].split()[4]) > 10 and lines[1].split()[4:] == ["inf", "0"]  # 48 is the whole image
+    for name in "ab":
+        write_image(tmp_path / f"{name}.png", photo(80, 96))
+    compare_work_sizes.main([str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--ckpt_path", str(random_checkpoint),
+                             "--work_sizes", "64", "-1", "--write", str(tmp_path / "out")])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["a", "b", "mean"] and lines[1].split()[1] == "96x80"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        f"{name}_{result}.png" for name in "ab" for result in ("-1", "64", "hazy")]
+

@@ -2,7 +2,7 @@
 
     python infer.py photo.jpg
     python infer.py holiday/ "more/**/*.jpg" --output clear/ --format same --report
-    python infer.py clip.mp4 -o clear.mp4 --blend 0.8
+    python infer.py clip.mp4 -o clear.mp4
 
 A folder is searched with all its subfolders, which are created in the output folder too. A photo becomes a PNG file of
 the same name, or a file of its own format (--format same). It keeps its transparency, its colour profile, and whether
@@ -31,7 +31,7 @@ from . import config
 from .dehazer_options import check_options, open_dehazer
 
 SECTIONS = ("device", "inference", "infer")
-VIDEO_FLAGS = ("blend",)
+VIDEO_FLAGS = ("blend", "network_every")
 PHOTO_FLAGS = ("format", "report", "batch_size", "max_pixels")
 PATIENCE = 2  # seconds
 FRAMES_A_SECOND = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"  # below 1 too
@@ -130,10 +130,13 @@ def name_in_report(job: Job, output: str) -> str:
 def dehaze_clip(dehazer: Dehazer, job: Job, options: SimpleNamespace) -> bool:
     """Restore a video frame by frame. Returns: whether that worked."""
     from ..video.dehaze import dehaze_video
+    from ..video.steady import FrameDehazer
+
+    dehaze = FrameDehazer(dehazer, options.blend, options.network_every)
 
     def restore(frame: np.ndarray) -> np.ndarray:
         check_size(frame, str(job.source))
-        return dehazer.dehaze(frame)
+        return dehaze(frame)
 
     with tqdm(unit="frame", desc=job.source.name, dynamic_ncols=True, bar_format=FRAMES_A_SECOND) as bar:
         def show(done: int, frames: int) -> None:
@@ -141,7 +144,7 @@ def dehaze_clip(dehazer: Dehazer, job: Job, options: SimpleNamespace) -> bool:
             bar.update()
 
         try:
-            stats = dehaze_video(job.source, job.target, restore, options.blend, show,
+            stats = dehaze_video(job.source, job.target, restore, show,
                                  lambda line: bar.write(f"{job.target}: {line}"))
         except UserError as error:
             bar.write(f"error: {one_line(error)}", file=sys.stderr)

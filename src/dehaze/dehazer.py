@@ -109,7 +109,7 @@ class Dehazer:
         if not self.strength:
             return pixels.copy()
         seen = self._seen(pixels)
-        return self._carried_over(pixels, seen, self._dehazed(seen))
+        return self._carried_over(pixels, seen, self.restore(seen))
 
     def dehaze_batch(self, images: Sequence[np.ndarray]) -> List[np.ndarray]:
         """Restore images of one size in one pass. With tiles or self-ensemble, restore them one by one.
@@ -124,6 +124,27 @@ class Dehazer:
         seen = [self._seen(image) for image in images]
         restored = to_pixels(self._run(np.stack(seen)), seen[0].dtype)
         return [self._carried_over(*pictures) for pictures in zip(images, seen, restored)]
+
+    def picture(self, image: np.ndarray) -> np.ndarray:
+        """What the network sees of an image of uint8 or uint16 RGB[h, w, 3]: float32[h, w, 3] in 0..1.
+
+        Raises: InputError as `dehaze` does.
+        """
+        self.check(image, "image")
+        seen = self._seen(image)
+        return seen if seen is not image else image.astype(np.float32) / np.float32(full_scale(image.dtype))
+
+    def restore(self, picture: np.ndarray) -> np.ndarray:
+        """What the network makes of a picture at its own size, RGB[h, w, 3] of uint8, uint16 or float32 -> the same."""
+        tile, passes = self._tile(size_of(picture)), 8 if self.self_ensemble else 1
+        if tile is not None:
+            rows, columns = self._windows(size_of(picture))
+            passes *= len(rows) * len(columns)
+        run = self._told(passes)
+        restore = (lambda part: restore_with_ensemble(part, run)) if self.self_ensemble else run
+        if tile is None:
+            return to_pixels(restore(picture), picture.dtype)
+        return restore_in_tiles(picture, restore, tile, self.overlap, self.fixed)
 
     def diagnose(self, images: Iterable[np.ndarray]) -> Optional[Health]:
         """Find out whether all parts of the network work. `.warning()` of the result names a fault, or is empty.
@@ -206,18 +227,6 @@ class Dehazer:
         if seen is image:
             return restored
         return local_colour_map.apply(local_colour_map.fit(seen, restored), image)
-
-    def _dehazed(self, picture: np.ndarray) -> np.ndarray:
-        """RGB[h, w, 3] of uint8, uint16 or float32 -> the same, in one piece or in tiles."""
-        tile, passes = self._tile(size_of(picture)), 8 if self.self_ensemble else 1
-        if tile is not None:
-            rows, columns = self._windows(size_of(picture))
-            passes *= len(rows) * len(columns)
-        run = self._told(passes)
-        restore = (lambda part: restore_with_ensemble(part, run)) if self.self_ensemble else run
-        if tile is None:
-            return to_pixels(restore(picture), picture.dtype)
-        return restore_in_tiles(picture, restore, tile, self.overlap, self.fixed)
 
     def _told(self, passes: int) -> Restore:
         """One pass of the network, float32[h, w, 3] as of `_run`, that tells `progress` about itself."""

@@ -14,7 +14,6 @@ import numpy as np
 
 from ..errors import InputError, one_line
 from ..files import PathLike, atomic_write
-from .blend import TemporalBlend
 from .clip import Clip, read_frames
 from .probe import probe
 from .rules import CODECS, is_video_result
@@ -41,24 +40,20 @@ class VideoStats:
     codec: str
     audio: bool  # the result has the source's sound
     flicker_input: float
-    flicker_unblended: float  # of the network's frames
-    flicker_output: float  # after the temporal blend
+    flicker_output: float
     seconds: float  # from reading the first frame to writing the last
     notes: List[str] = field(default_factory=list)  # what the user should know, one line each
 
     def summary(self) -> str:
         """One line for the terminal."""
-        before = ""
-        if self.flicker_output != self.flicker_unblended:
-            before = f", {self.flicker_unblended:.2f} before the blend"
         return (f"{self.frames} frames of {self.width}x{self.height} at {self.fps:.5g} a second, "
                 f"{'with' if self.audio else 'without'} sound; "
-                f"flicker {self.flicker_output:.2f} (input {self.flicker_input:.2f}{before}); "
+                f"flicker {self.flicker_output:.2f} (input {self.flicker_input:.2f}); "
                 f"{self.frames / self.seconds:.3g} frames a second dehazed")
 
 
 def dehaze_video(
-    source: PathLike, target: PathLike, dehaze: DehazeFrame, blend: float = 0.0, progress: Optional[Progress] = None,
+    source: PathLike, target: PathLike, dehaze: DehazeFrame, progress: Optional[Progress] = None,
     tell: Optional[Tell] = None,
 ) -> VideoStats:
     """Write `source` dehazed to `target`: the same frames at the same times, upright, with the same sound.
@@ -67,28 +62,26 @@ def dehaze_video(
 
     Args:
         target: the suffix decides the codec (src.video.rules.CODECS). Browsers play .mp4 and .webm.
-        dehaze: uint8 RGB[h, w, 3] -> uint8 RGB[h, w, 3], called for each frame in order.
-        blend: weight of the past in [0, 1), see src.video.blend.TemporalBlend; 0: no blend.
+        dehaze: uint8 RGB[h, w, 3] -> uint8 RGB[h, w, 3], called for each frame in order, as
+            src.video.steady.FrameDehazer.
         progress: called with (frames done, all frames) after each frame.
         tell: called with each line of the notes as soon as it is known; most come before the first frame.
 
     Raises:
         InputError: the source is missing, unreadable, truncated or empty, or the target cannot be written.
-        UsageError: `blend` is outside [0, 1).
         ValueError: `dehaze` changed the shape or the type of a frame.
     """
     source, target = Path(source), Path(target)
-    smooth = TemporalBlend(blend)
     _check_target(source, target)
     clip = probe(source)
     codec, start = CODECS[target.suffix.lower()], time.perf_counter()
     try:
         with atomic_write(target) as whole:
-            flicker = _dehaze_frames(clip, whole, codec, dehaze, smooth, progress, tell)
+            flicker = _dehaze_frames(clip, whole, codec, dehaze, progress, tell)
     except (OSError, av.error.FFmpegError) as error:
         raise InputError(f"{target}: cannot be written ({error.strerror or one_line(error)})") from None
     return VideoStats(len(clip.times), clip.width, clip.height, float(clip.rate), codec, clip.has_sound,
-                      flicker["input"], flicker["unblended"], flicker["output"],
+                      flicker["input"], flicker["output"],
                       time.perf_counter() - start, clip.notes)
 
 
@@ -104,16 +97,16 @@ def _check_target(source: Path, target: Path) -> None:
 
 
 def _dehaze_frames(
-    clip: Clip, path: Path, codec: str, dehaze: DehazeFrame, smooth: TemporalBlend, progress: Optional[Progress],
+    clip: Clip, path: Path, codec: str, dehaze: DehazeFrame, progress: Optional[Progress],
     tell: Optional[Tell],
 ) -> Dict[str, float]:
-    """Write the dehazed frames to `path`. Returns: the flicker of the input and of both outputs."""
-    total = {"input": 0.0, "unblended": 0.0, "output": 0.0}
+    """Write the dehazed frames to `path`. Returns: the flicker of the input and of the output."""
+    total = {"input": 0.0, "output": 0.0}
     before: Dict[str, np.ndarray] = {}
     with write_frames(path, clip, codec) as write, ThreadPoolExecutor(1) as writer:
         def finish(hazy: np.ndarray, dehazed: np.ndarray) -> None:
-            now = {"input": hazy, "unblended": dehazed, "output": smooth(hazy, dehazed)}
-            write(now["output"])
+            now = {"input": hazy, "output": dehazed}
+            write(dehazed)
             for name in before:
                 total[name] += float(cv2.absdiff(now[name], before[name]).mean())
             before.update(now)
