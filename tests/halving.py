@@ -6,7 +6,7 @@ class HalvingNetwork:
     """Halves every value. Records the shapes that it sees and the shapes that are announced."""
 
     value_range = 255.0
-    description = {"arch": "halving"}
+    description = {"arch": "halving", "runtime": "numpy"}
 
     def __init__(self, path):
         self.path, self.seen, self.expected = path, [], {}

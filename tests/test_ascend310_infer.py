@@ -15,7 +15,8 @@ import needs
 from golden.seeded import image, seeded
 from lite_tools import FOLDER
 from mutated import originals, write_mutated
-from src.data.images import read_photo, write_photo
+from src.data.reading import read_photo
+from src.data.writing import write_photo
 from src.dehaze.dehazer import Dehazer
 from src.export.lite import rewrite_for_lite20
 from src.export.mindir import write_model

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from src.data.images import Photo, check_size, image_size, list_images, read_image, read_photo, write_image, write_photo
+from src.data.images import check_size, list_images, read_image, write_image
+from src.data.photo import Photo
+from src.data.reading import image_size, read_photo
+from src.data.writing import write_photo
 from src.errors import InputError
 
 RAMP = np.dstack([np.tile(np.arange(40, 240, 10), (18, 1))] * 3).astype(np.uint8)  # [18, 20, 3], grey
@@ -60,10 +63,11 @@ def test_palette_with_a_transparent_colour_gets_an_alpha_channel(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ("png", "tif"))
-def test_sixteen_bit_grey_is_scaled(tmp_path, suffix):
+def test_sixteen_bit_grey_is_kept_for_photos_and_scaled_for_images(tmp_path, suffix):
     cv2.imwrite(str(tmp_path / f"a.{suffix}"), RAMP[..., 0].astype(np.uint16) * 257)
     photo = read_photo(tmp_path / f"a.{suffix}")
-    assert np.array_equal(photo.rgb, RAMP) and photo.is_grey
+    assert np.array_equal(photo.rgb, RAMP.astype(np.uint16) * 257) and photo.is_grey
+    assert np.array_equal(read_image(tmp_path / f"a.{suffix}"), RAMP)
 
 
 @pytest.mark.parametrize("suffix", ("png", "tif"))

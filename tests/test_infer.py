@@ -11,7 +11,8 @@ from PIL import Image
 
 from halving import HalvingNetwork
 from src.cli import infer as script
-from src.data.images import read_image, read_photo, write_image
+from src.data.images import read_image, write_image
+from src.data.reading import read_photo
 from src.dehaze.dehazer import Dehazer
 from src.dehaze.plan import plan
 from src.errors import InputError, UsageError
@@ -62,7 +63,7 @@ def files(root):
 # what is read and where it goes
 
 def targets(*inputs, output="out", **options):
-    return {str(job.source): str(job.target) for job in plan(inputs, output, **options)}
+    return {str(job.source): str(job.target) for job in plan(inputs, output, **options).jobs}
 
 
 def test_folders_are_searched_and_repeated(folder):
@@ -88,7 +89,7 @@ def test_results_are_png_or_of_the_inputs_format(folder):
         Image.fromarray(photo()).save(folder / name, "JPEG" if name == "c.JPG" else None)
     inputs = ("c.JPG", "d.tif", "e.gif")
     assert targets(*inputs) == {"c.JPG": "out/c.png", "d.tif": "out/d.png", "e.gif": "out/e.png"}
-    assert targets(*inputs, same_format=True) == {"c.JPG": "out/c.JPG", "d.tif": "out/d.tif", "e.gif": "out/e.png"}
+    assert targets(*inputs, same_format=True) == {"c.JPG": "out/c.JPG", "d.tif": "out/d.tif", "e.gif": "out/e.gif"}
 
 
 def test_a_single_photo_may_go_to_a_file(folder):
@@ -102,7 +103,7 @@ def test_a_single_photo_may_go_to_a_file(folder):
 
 
 def test_a_file_named_twice_is_done_once(folder):
-    assert len(plan(["photos", "photos/a.png", str(folder / "photos/b.png")], "out")) == 3
+    assert len(plan(["photos", "photos/a.png", str(folder / "photos/b.png")], "out").jobs) == 3
 
 
 @pytest.mark.parametrize("inputs, output", (
@@ -119,7 +120,7 @@ def test_results_that_would_replace_each_other_are_refused(folder):
     Image.fromarray(photo()).save(folder / "photos/a.jpg")
     with pytest.raises(UsageError, match="photos/a.jpg and photos/a.png: both results would be out/a.png"):
         plan(["photos"], "out")
-    assert len(plan(["photos"], "out", same_format=True)) == 4
+    assert len(plan(["photos"], "out", same_format=True).jobs) == 4
     with pytest.raises(UsageError, match="both results would be out/a.png"):
         plan(["photos/a.png", "photos/deep/a.png"], "out")
 
@@ -128,7 +129,7 @@ def test_results_of_an_earlier_run_inside_the_input_folder_are_no_inputs(folder)
     write_image(folder / "photos/b.bmp", photo())
     os.remove(folder / "photos/b.png")
     for _ in range(2):
-        jobs = plan(["photos"], "photos/clear")
+        jobs = plan(["photos"], "photos/clear", overwrite=True).jobs
         assert [str(job.target) for job in jobs] == [f"photos/clear/{name}.png" for name in ("a", "b", "deep/a")]
         for job in jobs:
             write_image(job.target, photo())
@@ -175,9 +176,10 @@ def test_photos_of_every_kind_come_out_as_they_went_in(run, folder):
     assert run("rgba.png", "grey.png", "deep.png", "cmyk.jpg", "turned.png", "-o", "out") == 0
     rgba = read_photo("out/rgba.png")
     assert np.array_equal(rgba.rgb, halved(photo())) and np.array_equal(rgba.alpha, alpha)
-    for name in ("grey", "deep"):
-        assert Image.open(f"out/{name}.png").mode == "L"
-        assert np.array_equal(np.asarray(Image.open(f"out/{name}.png")), halved(photo()[..., 0]))
+    assert Image.open("out/grey.png").mode == "L"
+    assert np.array_equal(np.asarray(Image.open("out/grey.png")), halved(photo()[..., 0]))
+    deep = cv2.imread("out/deep.png", cv2.IMREAD_UNCHANGED)
+    assert deep.dtype == np.uint16 and deep.ndim == 2 and np.abs(deep / 257 - photo()[..., 0] / 2).max() <= 0.51
     assert np.abs(read_image("out/cmyk.png").astype(int) - (100, 50, 20)).max() <= 4
     assert np.array_equal(read_image("out/turned.png"), halved(np.rot90(photo(), -1)))
     assert Image.open("out/turned.png").getexif().get(0x0112, 1) == 1
@@ -196,10 +198,11 @@ def test_what_cannot_be_restored_is_named_and_the_rest_is_done(run, folder, caps
     assert "3 of 6 dehazed" in shown.out
 
 
-def test_a_result_that_cannot_be_written_is_named(run, folder, capsys):
+def test_a_result_that_cannot_hold_the_transparency_is_refused_before_the_work(run, folder, capsys):
     Image.fromarray(np.dstack([photo(), photo()[..., :1]])).save(folder / "rgba.png")
-    assert run("rgba.png", "-o", "out.jpg") == 1
-    assert "out.jpg: cannot be written" in capsys.readouterr().err and not (folder / "out.jpg").exists()
+    with pytest.raises(UsageError, match="--output out.jpg: JPEG has no transparency, and rgba.png has"):
+        run("rgba.png", "-o", "out.jpg")
+    assert not run.network.seen and not (folder / "out.jpg").exists()
 
 
 def test_a_bomb_is_refused_until_the_limit_is_raised(run, folder, capsys):
@@ -308,7 +311,7 @@ def test_a_broken_video_is_named_and_leaves_no_file(run, folder, capsys):
     ([""], UsageError, "inputs must not be empty"),
     (["x" * 300], UsageError, "inputs must be a path of names of at most 255 bytes"),
     (["photos", "-o", ""], UsageError, "--output must not be empty"),
-    (["photos/a.png", "-o", "x.gif"], UsageError, "--output x.gif: a file's suffix must be one of .png .jpg")))
+    (["photos/a.png", "-o", "x.heic"], UsageError, "--output x.heic: a file's suffix must be one of .png .apng .jpg")))
 def test_wrong_flags_are_named(run, flags, error, text):
     with pytest.raises(error, match=text):
         run(*flags)

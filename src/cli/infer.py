@@ -5,34 +5,34 @@
     python infer.py clip.mp4 -o clear.mp4
 
 A folder is searched with all its subfolders, which are created in the output folder too. A photo becomes a PNG file of
-the same name, or a file of its own format (--format same). It keeps its transparency, its colour profile, and whether
-it is grey. The program never overwrites an input.
+the same name, or a file of its own format (--format same), in sRGB, with its transparency, 16 bits, EXIF and XMP, and
+grey if it is grey. docs/formats.md lists the kinds of files. The program never overwrites an input, and keeps results
+that exist, so that the same command goes on after an interruption (--overwrite replaces them).
 """
 from __future__ import annotations
 
-import contextlib
 import sys
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
-from ..data.images import Photo, check_size, read_photo, write_photo
+from ..data.images import check_size
 from ..dehaze.dehazer import Dehazer
-from ..dehaze.pipeline import dehaze_all, sort_by_size
-from ..dehaze.plan import Job, plan
+from ..dehaze.plan import Job, Plan, plan
 from ..dehaze.work_size import AUTO_SIDE, FULL, WHOLE_PIXELS
 from ..errors import UsageError, UserError, one_line
-from ..report.report import Report, as_shown, software_versions
+from ..report.report import Report, software_versions
 from . import config
 from .dehazer_options import check_options, open_dehazer
+from .photos import Photos
 
 SECTIONS = ("device", "inference", "infer")
 VIDEO_FLAGS = ("blend", "network_every")
-PHOTO_FLAGS = ("format", "report", "batch_size", "max_pixels")
+PHOTO_FLAGS = ("format", "report", "batch_size", "max_pixels", "quality", "strip_metadata")
 PATIENCE = 2  # seconds
 FRAMES_A_SECOND = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"  # below 1 too
 
@@ -42,8 +42,12 @@ def main(argv: Optional[List[str]] = None) -> int:
                            {"inputs": "photos, videos, folders or quoted glob patterns"}, {"output": "-o"})
     check_options(options)
     warnings.filterwarnings("ignore", module="PIL")  # damage that matters raises an InputError
-    jobs = plan(options.inputs, options.output, options.format == "same")
-    refuse_idle_flags(jobs, options.given)
+    planned = plan(options.inputs, options.output, options.format == "same", options.overwrite)
+    jobs = planned.jobs
+    refuse_idle_flags([*jobs, *planned.existing], options.given)
+    say(planned)
+    if not jobs:
+        return 1 if planned.faults else 0
 
     if any(job.is_video for job in jobs):
         from ..video import dehaze as _  # noqa: F401  if its packages are missing, this fails before the photos
@@ -59,7 +63,20 @@ def main(argv: Optional[List[str]] = None) -> int:
     print(f"{len(jobs) - failures} of {len(jobs)} dehazed: {place}")
     if failures:
         print(f"error: {failures} of {len(jobs)} could not be dehazed, named above", file=sys.stderr)
-    return 1 if failures else 0
+    return 1 if failures or planned.faults else 0
+
+
+def say(planned: Plan) -> None:
+    """Print what is not done, before the work starts."""
+    for fault in planned.faults:
+        print(f"error: {fault}", file=sys.stderr)
+    if planned.left_out:
+        print(f"note: left out: {planned.left_out}", file=sys.stderr)
+    if planned.existing:
+        count, total = len(planned.existing), len(planned.existing) + len(planned.jobs)
+        videos = "; a video that was not finished starts anew" if any(job.is_video for job in planned.jobs) else ""
+        print(f"{count} of {total} results exist and are kept, the first is {planned.existing[0].target} "
+              f"(--overwrite replaces them){videos}")
 
 
 def refuse_idle_flags(jobs: List[Job], given: Sequence[str]) -> None:
@@ -73,36 +90,15 @@ def refuse_idle_flags(jobs: List[Job], given: Sequence[str]) -> None:
 def dehaze_photos(dehazer: Dehazer, jobs: List[Job], options: SimpleNamespace) -> int:
     """Restore and write the photos, then write the report. Returns: the number of photos that failed."""
     report = Report("Dehazed by AECR-Net", facts(dehazer, options), len(jobs)) if options.report and jobs else None
-
-    def load(job: Job) -> Tuple[np.ndarray, Photo]:
-        photo = read_photo(job.source, options.max_pixels or None)
-        check_size(photo.rgb, str(job.source))
-        return photo.rgb, photo
-
-    def finish(job: Job, hazy: np.ndarray, photo: Photo, restored: np.ndarray, seconds: float) -> None:
-        photo = photo._replace(rgb=restored)
-        write_photo(job.target, photo)
-        if report:
-            report.add(name_in_report(job, options.output), as_shown(photo._replace(rgb=hazy)), as_shown(photo))
-
-    in_order = sort_by_size(jobs, lambda job: job.source, dehazer, options.batch_size)
-    failures = 0
+    photos = Photos(dehazer, options, report)
     dehazer.progress = PassBar()
-    results = dehaze_all(dehazer, in_order, load, finish, options.batch_size)
     try:
-        with contextlib.closing(results), tqdm(total=len(jobs), unit="image", dynamic_ncols=True,
-                                               disable=not jobs) as bar:
-            for _, outcome in results:
-                if isinstance(outcome, UserError):
-                    failures += 1
-                    bar.write(f"error: {one_line(outcome)}", file=sys.stderr)
-                    continue  # the bar shows what was dehazed
-                bar.update()
+        photos.dehaze(jobs)
     finally:  # also after an interruption
         if report:
             single = jobs[0].target == Path(options.output)
             report.write((jobs[0].target.parent if single else Path(options.output)) / "report.html")
-    return failures
+    return photos.failures
 
 
 class PassBar:
@@ -119,12 +115,6 @@ class PassBar:
         self._bar.update()
         if done == passes:
             self._bar.close()
-
-
-def name_in_report(job: Job, output: str) -> str:
-    """The photo's file name, after its folder in the output folder."""
-    is_single = job.target == Path(output)
-    return job.source.name if is_single else str(job.target.relative_to(output).with_name(job.source.name))
 
 
 def dehaze_clip(dehazer: Dehazer, job: Job, options: SimpleNamespace) -> bool:

@@ -14,7 +14,9 @@ AT_LEAST = {
     "accumulate": 1, "log_every": 0, "contra_lambda": 0, "neg_num": 0, "save_every": 0, "max_steps": 0, "max_pixels": 0,
     "network_every": 1,
     "image_height": MIN_SIDE, "image_width": MIN_SIDE, "loss_scale": 1,
+    "quality": 1,
 }
+AT_MOST = {"quality": 100}
 ABOVE_0 = ("lr", "epsilon", "offset_lr_factor", "block_lr_factor")
 BELOW_1 = ("betas", "ema_decay", "blend")
 LARGEST_INT = 2**32 - 1  # numpy's largest seed; larger than any useful size or count
@@ -51,6 +53,8 @@ def _number_rule(name: str, value: float) -> str:
         return "must be a number that float32 can hold"
     if name in AT_LEAST and value < AT_LEAST[name]:
         return f"must be at least {AT_LEAST[name]}"
+    if value > AT_MOST.get(name, value):
+        return f"must be at most {AT_MOST[name]}"
     if isinstance(value, int) and value > LARGEST_INT:
         return f"must be at most {LARGEST_INT}"
     if name in ABOVE_0 and not value > 0:

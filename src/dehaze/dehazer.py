@@ -5,17 +5,21 @@
 
     dehazer = Dehazer()                      # the shipped checkpoint for photos
     write_image("clear.png", dehazer.dehaze("hazy.jpg"))
-    frame = dehazer.dehaze(array)            # uint8 or uint16 RGB[h, w, 3] -> the same
+    frame = dehazer.dehaze(array)            # RGB, RGBA or grey of 8 or 16 bits, or a PIL image -> the same
 
 This module does not import MindSpore, which takes seconds. A Dehazer imports it if it needs it.
 """
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
+import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Dict, Iterable, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union, overload
 
 import numpy as np
+from PIL.Image import Image as PILImage
 
 from ..data.images import check_size, from_network, full_scale, read_image, size_of, to_network
 from ..errors import InputError, UsageError
@@ -24,6 +28,7 @@ from ..runtime.opening import NetworkChoice
 from ..runtime.runner import Runner
 from ..spec import FASTEST, MIN_SIDE, MULTIPLE, OVERLAP, RECEPTIVE_FIELD, align_up
 from . import local_colour_map
+from .forms import as_rgb
 from .tiles import Restore, restore_in_tiles, restore_with_ensemble, to_pixels, windows
 from .work_size import AUTO, SMALLEST, check_work_size, seen_size
 
@@ -41,6 +46,9 @@ Size = Tuple[int, int]  # height, width
 
 class Dehazer:
     """A network with everything around it: images of 8 or 16 bits in and out, any size, self-ensemble.
+
+    Several threads may use one Dehazer, which restores one image at a time. After a fork it raises an InputError: make
+    one in each process, and start the processes by spawn.
 
     The network sees a large photo as a small picture. A local colour map carries what it does to that picture to every
     pixel of the photo (src.dehaze.local_colour_map).
@@ -88,28 +96,37 @@ class Dehazer:
             network = NetworkChoice(find_checkpoint(checkpoint), device_target, device_id, raw_weights, dcn_backend,
                                     runtime, precision).check().open()
         self.network = network
+        self._lock, self._process = threading.RLock(), os.getpid()
         self.fixed: Optional[Size] = getattr(network, "size", None)
 
-    def dehaze(self, image: Union[PathLike, np.ndarray]) -> np.ndarray:
+    @overload
+    def dehaze(self, image: PILImage) -> PILImage: ...
+
+    @overload
+    def dehaze(self, image: Union[PathLike, np.ndarray]) -> np.ndarray: ...
+
+    def dehaze(self, image: Union[PathLike, np.ndarray, PILImage]) -> Union[np.ndarray, PILImage]:
         """Restore one image.
 
         Args:
-            image: path of a photo (EXIF rotation is applied, alpha dropped), or uint8 or uint16 RGB[h, w, 3].
+            image: path of a photo, or uint8 or uint16 RGB[h, w, 3], RGBA[h, w, 4] or grey [h, w], or a PIL image. A
+                photo and a PIL image are turned upright by their EXIF data and converted to sRGB by their profile.
 
-        Returns: RGB[h, w, 3] of the type of the image.
+        Returns: for a path uint8 sRGB[h, w, 3], without alpha; else what was given: an array of the same shape and type
+            or a PIL image, with alpha as it was.
         Raises: InputError if the file cannot be read, a side is shorter than 16 px, or it is larger than the one size
-            of the network and that is too small; ValueError if an array is of another kind.
+            of the network and that is too small; ValueError if an array is of another shape or type.
         """
-        name = "image" if isinstance(image, np.ndarray) else str(image)
-        pixels = image if isinstance(image, np.ndarray) else read_image(image)
-        if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim != 3 or pixels.shape[2] != 3:
-            raise ValueError(f"image must be uint8[h, w, 3] or uint16[h, w, 3], found "
-                             f"{pixels.dtype}{list(pixels.shape)}")
-        self.check(pixels, name)
+        if isinstance(image, (str, os.PathLike)):
+            pixels, back = as_rgb(read_image(image))
+            self.check(pixels, str(image))
+        else:
+            pixels, back = as_rgb(image)
+            self.check(pixels, "image")
         if not self.strength:
-            return pixels.copy()
+            return back(pixels.copy())
         seen = self._seen(pixels)
-        return self._carried_over(pixels, seen, self.restore(seen))
+        return back(self._carried_over(pixels, seen, self.restore(seen)))
 
     def dehaze_batch(self, images: Sequence[np.ndarray]) -> List[np.ndarray]:
         """Restore images of one size in one pass. With tiles or self-ensemble, restore them one by one.
@@ -159,7 +176,8 @@ class Dehazer:
         from ..network.health import judge, middle
 
         white = self.network.value_range
-        return judge([self.network.probe(to_network(middle(image)[None], white)) for image in images])
+        with self._alone():
+            return judge([self.network.probe(to_network(middle(image)[None], white)) for image in images])
 
     def check(self, image: np.ndarray, name: str) -> None:
         """Raises: InputError naming the image if it is too small, or too large for a network of one size."""
@@ -245,8 +263,19 @@ class Dehazer:
     def _run(self, images: np.ndarray) -> np.ndarray:
         """RGB[n, h, w, 3] of uint8, uint16 or float32 -> float32[n, h, w, 3], white as before, clipped."""
         white = self.network.value_range
-        restored = from_network(self.network(to_network(images, white)), white, full_scale(images.dtype))
+        with self._alone():
+            out = self.network(to_network(images, white))
+        restored = from_network(out, white, full_scale(images.dtype))
         return restored if self.strength == 1 else images + np.float32(self.strength) * (restored - images)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One thread at a time: the runtimes hold the buffers of one call. Raises: InputError after a fork."""
+        if os.getpid() != self._process:
+            raise InputError(f"{self.network.path}: this Dehazer was made before the process forked, and the threads "
+                             "of its runtime stayed behind; make a Dehazer in each process, started by spawn")
+        with self._lock:
+            yield
 
 
 def check_numbers(tile: int = 0, overlap: int = OVERLAP, work_size: int = AUTO, strength: float = 1.0) -> None:

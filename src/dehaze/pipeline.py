@@ -8,7 +8,7 @@ from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional
 
 import numpy as np
 
-from ..data.images import image_size
+from ..data.reading import image_size
 from ..errors import UserError
 from ..files import PathLike
 from .dehazer import Dehazer
@@ -17,7 +17,7 @@ READERS = 2  # threads
 AHEAD = 2  # images that are decoded before the network needs them
 UNFINISHED = 4  # results that may wait for their writing; the network waits if there are more
 
-# load(item) -> (hazy uint8 RGB[h, w, 3], an object for finish)
+# load(item) -> (hazy uint8 or uint16 RGB[h, w, 3], an object for finish)
 Load = Callable[[Any], Tuple[np.ndarray, Any]]
 # finish(item, hazy, the object from load, restored, seconds) -> a result for the caller
 Finish = Callable[[Any, np.ndarray, Any, np.ndarray, float], Any]
@@ -81,11 +81,11 @@ def _loaded(item: Any, future: Future) -> _Loaded:
 
 
 def _batches(loaded: Iterable[_Loaded], batch_size: int) -> Iterator[List[_Loaded]]:
-    """Batches of at most `batch_size` consecutive images of one size. A failed item is a batch of its own."""
+    """Batches of at most `batch_size` consecutive images of one size and type. A failed item is a batch of its own."""
     batch: List[_Loaded] = []
     for one in loaded:
-        shape = None if one.hazy is None else one.hazy.shape
-        if batch and (shape is None or batch[0].hazy is None or batch[0].hazy.shape != shape):
+        kind = _kind(one)
+        if batch and (kind is None or _kind(batch[0]) != kind):
             yield batch
             batch = []
         batch.append(one)
@@ -94,6 +94,11 @@ def _batches(loaded: Iterable[_Loaded], batch_size: int) -> Iterator[List[_Loade
             batch = []
     if batch:
         yield batch
+
+
+def _kind(one: _Loaded) -> Optional[Tuple]:
+    """What the images of a batch have in common."""
+    return None if one.hazy is None else (one.hazy.shape, one.hazy.dtype)
 
 
 def _dehaze_batch(dehazer: Dehazer, batch: List[_Loaded], finish: Finish, finisher: ThreadPoolExecutor

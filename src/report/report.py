@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 from PIL import Image
 
-from ..data.images import Photo
+from ..data.photo import Photo
 from ..errors import InputError, one_line
 from ..files import PathLike, atomic_write
 

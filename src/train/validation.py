@@ -8,8 +8,9 @@ import mindspore
 import numpy as np
 from mindspore import Tensor
 
-from ..data.images import image_size, to_network
+from ..data.images import to_network
 from ..data.pairs import Pair, load_pair
+from ..data.reading import image_size
 from ..dehaze.dehazer import Dehazer
 from ..dehaze.work_size import FULL
 from ..distributed.ranks import Ranks
