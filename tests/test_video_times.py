@@ -61,7 +61,7 @@ def test_pictures_that_start_later_than_the_sound_stay_late(tmp_path, suffix):
     times = [5 + Fraction(number, 25) for number in range(10)]
     source = write(tmp_path / "clip.mkv", pictures(10), times, prepare=lambda file: add_sound(file, 6))
     stats = dehaze_video(source, tmp_path / f"clear{suffix}", same)
-    assert shown(tmp_path / f"clear{suffix}") == pytest.approx([float(time) for time in times], abs=2e-3)
+    assert shown(tmp_path / f"clear{suffix}") == pytest.approx([float(time) for time in times], abs=0.025)
     assert stats.audio and 5.9 < length(tmp_path / f"clear{suffix}") < 6.1
 
 

@@ -13,6 +13,7 @@ FIELDS_OF_MP4 = ("title", "artist", "album_artist", "composer", "album", "date",
                  "description", "synopsis", "location", "creation_time", "grouping", "lyrics", "keywords")
 # ISO 639-2 has two codes for some languages; MOV has numbers for one of them
 LANGUAGES_OF_MOV = {"deu": "ger", "ell": "gre", "fre": "fra", "isl": "ice", "nld": "dut", "zho": "chi"}
+CHAPTERS_OF_MATROSKA = b"\x10\x43\xa7\x70"
 TYPES = {"video": "pictures", "audio": "sound", "subtitle": "subtitles", "data": "data", "attachment": "attachment"}
 
 
@@ -49,11 +50,13 @@ def copy_tags(source, result) -> None:
 
 
 def copy_chapters(source: av.container.InputContainer, result: av.container.OutputContainer) -> List[str]:
-    """Returns: notes. PyAV before version 16 cannot read chapters."""
+    """Returns: notes. PyAV 15 cannot read chapters."""
     if hasattr(source, "chapters"):
         result.set_chapters(source.chapters())
         return []
-    return ["chapters: not copied, this PyAV cannot read them"] * ("matroska" in source.format.name)
+    with open(source.name, "rb") as file:
+        found = "matroska" in source.format.name and CHAPTERS_OF_MATROSKA in file.read(2 ** 20)
+    return ["chapters: left out, PyAV 16 or later keeps them"] * found  # those of MP4 are a stream, and named as one
 
 
 def missing(source: av.container.InputContainer, result: av.container.InputContainer, pairs: Dict[int, Optional[int]]

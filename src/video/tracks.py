@@ -138,6 +138,8 @@ def _first_packets(clip: Clip, indices: List[int]) -> Dict[int, av.Packet]:
 
 def _can_hold(result: av.container.OutputContainer, track: av.stream.Stream, packet: Optional[av.Packet]) -> bool:
     """Whether the container takes the track as it is. With a packet, also whether the file can be read then."""
+    if track.codec_context is None:
+        return False  # no decoder; PyAV 15 would crash below
     memory = io.BytesIO()
     try:
         with av.open(memory, "w", format=result.format.name) as trial:
