@@ -2,9 +2,10 @@
 import av
 import numpy as np
 import pytest
-from clips import decoded, flat, picture, turn, write
+from clips import add_sound, decoded, flat, picture, turn, write
 
 from src.errors import InputError
+from src.video.clip import read_frames
 from src.video.dehaze import dehaze_video
 from src.video.probe import probe
 
@@ -138,13 +139,22 @@ def test_every_layout_of_pixels_is_read(tmp_path, pixels, codec):
     assert not [note for note in stats.notes if "transparency" in note]  # that of bgra is opaque
 
 
-def test_file_of_sound_alone_is_named(tmp_path):
-    from clips import add_sound
+@pytest.mark.parametrize("cover, message", [(False, "holds no pictures, and no film"), (True, "holds only a cover")])
+def test_file_of_sound_is_named(tmp_path, cover, message):
+    with av.open(str(tmp_path / "song.mp4"), "w") as file:
+        finish = add_sound(file, 1)
+        if cover:
+            image = file.add_stream("mjpeg", rate=1)
+            image.width, image.height, image.pix_fmt, image.disposition = 64, 48, "yuvj420p", 1024
+            file.mux(image.encode(av.VideoFrame.from_ndarray(picture(0), "rgb24")) + image.encode())
+        finish()
+    with pytest.raises(InputError, match=f"song.mp4: {message}"):
+        probe(tmp_path / "song.mp4")
 
-    with av.open(str(tmp_path / "clip.mp4"), "w") as file:
-        add_sound(file, 1)()
-    with pytest.raises(InputError, match="clip.mp4: has no pictures"):
-        probe(tmp_path / "clip.mp4")
+
+def test_frames_can_be_read_twice(tmp_path):
+    clip = probe(write(tmp_path / "clip.mp4", [picture(number) for number in range(3)]))
+    assert np.array_equal(list(read_frames(clip)), list(read_frames(clip)))
 
 
 def test_flat_frames_stay_flat(tmp_path):

@@ -17,7 +17,8 @@ HD_LINES = 720  # players read an untagged video of this height or more by BT.70
 MATRICES = {1: "bt709", 4: "fcc", 5: "bt470", 6: "smpte170m", 7: "smpte240m", 9: "bt2020"}
 # matrices that are not read
 OTHER_MATRICES = {8: "YCgCo", 10: "BT.2020 with constant luminance", 11: "YDzDx", 12: "derived from the primaries",
-                  13: "derived from the primaries", 14: "ICtCp"}
+                  13: "derived from the primaries", 14: "ICtCp", 15: "IPT (Dolby Vision 5)", 16: "YCgCo-Re",
+                  17: "YCgCo-Ro"}
 CURVES = {PQ: "PQ", HLG: "HLG"}
 
 WHITE = 203.0  # cd/m2 of diffuse white in HDR (ITU-R BT.2408), which becomes white's neighbourhood in SDR

@@ -5,7 +5,7 @@ import contextlib
 import math
 import struct
 from fractions import Fraction
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 import av
 import numpy as np
@@ -14,6 +14,7 @@ from av.filter import Graph
 from .colours import MATRICES, RGB, Colours, sdr_table
 
 EXACT = "bilinear+accurate_rnd+full_chroma_int"  # the usual flags make every value smaller by 1
+Step = Tuple[str, Union[str, Dict[str, str]]]  # a filter and its options
 
 
 class Turn(NamedTuple):
@@ -28,7 +29,7 @@ class Turn(NamedTuple):
     rest: float = 0.0  # degrees
 
     @property
-    def filters(self) -> List[Tuple[str, str]]:
+    def filters(self) -> List[Step]:
         steps = (("transpose", "cclock_flip"), ("hflip", ""), ("vflip", ""))
         return [step for step, wanted in zip(steps, self) if wanted]
 
@@ -70,6 +71,7 @@ class Upright:
         self._kind: Optional[tuple] = None
 
     def __call__(self, frames: Iterator[av.VideoFrame]) -> Iterator[np.ndarray]:
+        self._graph = self._kind = None
         for number, frame in enumerate(frames):
             kind = frame.width, frame.height, frame.format.name
             if kind != self._kind:
@@ -91,12 +93,12 @@ class Upright:
 
     def _build(self, width: int, height: int, pixels: str) -> Graph:
         kind = "rgba" if self.alpha else "rgb24"
-        steps = [("bwdif", "mode=send_frame:deint=interlaced")] if self.deinterlace else []
+        steps: List[Step] = [("bwdif", "mode=send_frame:deint=interlaced")] if self.deinterlace else []
         with contextlib.ExitStack() as files:
             if self.colours.is_hdr:
                 table = files.enter_context(sdr_table(self.colours.curve))
                 steps += [("scale", self._scale()), ("format", "gbrap16le" if self.alpha else "gbrp16le"),
-                          ("lut3d", f"file={table}:interp=tetrahedral"), ("scale", f"flags={EXACT}")]
+                          ("lut3d", {"file": str(table), "interp": "tetrahedral"}), ("scale", f"flags={EXACT}")]
             else:
                 steps += [("scale", self._scale())]
             steps += [("format", kind), *self.turn.filters, ("crop", "{}:{}:0:0".format(*self.cut)), ("format", kind)]
@@ -122,9 +124,10 @@ class Encodable:
         return self._graph.vpull()
 
 
-def _graph(width: int, height: int, pixels: str, steps: List[Tuple[str, str]]) -> Graph:
+def _graph(width: int, height: int, pixels: str, steps: List[Step]) -> Graph:
     graph = Graph()
     nodes = [graph.add_buffer(width=width, height=height, format=pixels, time_base=Fraction(1, 25))]
-    nodes += [graph.add(name, arguments or None) for name, arguments in steps]
+    for name, options in steps:
+        nodes.append(graph.add(name, **options) if isinstance(options, dict) else graph.add(name, options or None))
     graph.link_nodes(*nodes, graph.add("buffersink")).configure()
     return graph

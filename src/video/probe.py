@@ -21,6 +21,9 @@ FROM_ZERO = ("avi", "matroska", "mov")  # formats whose times count from the sta
 STATES_END = ("flv", "matroska")  # formats whose length counts from time 0, also where the first frame comes later
 OWN_LENGTH = ("avi", "mov")  # formats that state a length for each stream
 
+# FFmpeg's name of what a picture may carry -> its name in a note
+IN_PICTURES = {"A53_CC": "closed captions", "SPHERICAL": "the sphere of a 360 degree film", "STEREO3D": "two views"}
+
 
 @dataclass
 class _Look(Seen):
@@ -53,9 +56,7 @@ def probe(path: Path) -> Clip:
     look = _Look()
     try:
         with open_media(path) as container:
-            video = container.streams.best("video")
-            if video is None or video.codec_context is None:
-                raise InputError(f"{path}: has no pictures that this PyAV can decode")
+            video = _film(path, container)
             for frame in decode(container, video, look):
                 look.add_frame(frame)
             if look.first is None:
@@ -65,6 +66,17 @@ def probe(path: Path) -> Clip:
             return _clip(path, look, container, video)
     except av.error.FFmpegError as error:
         raise InputError(f"{path}: cannot be read as a video ({error.strerror or one_line(error)})") from None
+
+
+def _film(path: Path, container: av.container.InputContainer) -> av.VideoStream:
+    """The picture stream that players show. Raises: InputError if there is none."""
+    films = [stream for stream in container.streams.video
+             if not stream.disposition & av.stream.Disposition.attached_pic and stream.codec_context is not None]
+    if not films:
+        found = "only a cover" if container.streams.video else "no pictures"
+        raise InputError(f"{path}: holds {found}, and no film that this PyAV can decode")
+    best = container.streams.best("video")
+    return best if best in films else films[0]
 
 
 def _refuse_truncated(path: Path, look: _Look, container: av.container.InputContainer, video: av.VideoStream) -> None:
@@ -130,6 +142,9 @@ def _differences(look: _Look, turn: Turn, colours: Colours, size: Tuple[int, int
                      "cd/m2 is white")
     elif (bits := max(component.bits for component in look.first.format.components)) > 8:
         notes.append(f"colours: {bits} bits become 8")
+    beside = [text for name, text in IN_PICTURES.items() if look.first.side_data.get(name) is not None]
+    if beside:
+        notes.append(f"left out: {', '.join(beside)}, which the pictures carry")
     if look.interlaced:
         notes.append(f"interlaced: the fields of {look.interlaced} frames become whole frames (bwdif)")
     if look.damaged:
