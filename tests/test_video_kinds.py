@@ -8,6 +8,7 @@ import pytest
 from clips import add_sound, picture, shown, write
 
 from mutated import damaged
+from src.dehaze.plan import plan
 from src.errors import InputError
 from src.video.dehaze import dehaze_video
 from src.video.rules import CODECS, READ_ONLY, is_video, is_video_result, result_name
@@ -84,3 +85,13 @@ def test_damaged_files_give_a_result_or_one_line(tmp_path, suffix):
             outcomes.add("line")
     assert outcomes
     assert not list(tmp_path.glob(".*"))  # no temporary file stays
+
+
+def test_videos_of_one_name_get_results_of_their_own(tmp_path):
+    folder = tmp_path / "camera"
+    folder.mkdir()
+    for name in ("clip.mts", "clip.MP4", "clip.3gp", "other.wmv"):
+        (folder / name).write_bytes(b"\0")
+    jobs = plan([str(folder)], str(tmp_path / "out")).jobs
+    assert {job.source.name: job.target.name for job in jobs} == {
+        "clip.mts": "clip.mts.mp4", "clip.MP4": "clip.MP4", "clip.3gp": "clip.3gp.mp4", "other.wmv": "other.mp4"}

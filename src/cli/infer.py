@@ -139,6 +139,9 @@ def dehaze_clip(dehazer: Dehazer, job: Job, options: SimpleNamespace) -> bool:
         except UserError as error:
             bar.write(f"error: {one_line(error)}", file=sys.stderr)
             return False
+        except MemoryError:
+            bar.write(f"error: {job.source}: not enough memory; a smaller --work_size needs less", file=sys.stderr)
+            return False
         except KeyboardInterrupt:
             bar.write(f"{job.target}: not finished and not kept; the next run starts this video anew", file=sys.stderr)
             raise

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import mimetypes
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
@@ -72,7 +73,8 @@ def plan(inputs: Sequence[str], output: str, same_format: bool = False, overwrit
 
 def _jobs(found: Sequence[Found], output: str, same_format: bool) -> List[Job]:
     if not _is_file(output):
-        return [Job(source, Path(output) / _renamed(source, place, same_format)) for source, place in found]
+        names = _apart([(place, _renamed(source, place, same_format)) for source, place in found])
+        return [Job(source, Path(output) / name) for (source, _), name in zip(found, names)]
     if len(found) > 1:
         raise UsageError(f"--output {output}: is one file for {len(found)} inputs, give a folder")
     return [Job(found[0].source, _checked_suffix(found[0].source, Path(output)))]
@@ -121,6 +123,13 @@ def _renamed(source: Path, place: Path, same_format: bool) -> Path:
         return result_name(place)
     keeps = same_format and _is_written_photo(place) and _holds_transparency(source, place)
     return place if keeps else place.with_suffix(".png")
+
+
+def _apart(names: List[Tuple[Path, Path]]) -> List[Path]:
+    """(name of a file, name of its result) -> names of the results. clip.mts beside clip.mp4 becomes clip.mts.mp4."""
+    count = Counter(str(result).lower() for _, result in names)
+    return [result if count[str(result).lower()] == 1 or not is_video(name) or is_video_result(name)
+            else result.with_name(name.name + result.suffix) for name, result in names]
 
 
 def _refuse_overwriting(jobs: List[Job]) -> None:
