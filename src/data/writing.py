@@ -105,11 +105,11 @@ def _save(path: Path, photos: Sequence[Photo], kind: formats.Kind, quality: int)
     if len(images) > 1:
         options.update(save_all=True, append_images=images[1:])
         if kind.several == "animation":
-            options["duration"] = [photo.encoding.duration for photo in photos]
+            options["duration"] = [round(photo.encoding.duration) for photo in photos]
             loop = photos[0].encoding.loop
             options.update({} if loop is None else {"loop": loop})
-        if kind.format == "GIF" and photos[0].alpha is not None:
-            options["disposal"] = 2  # a frame does not shine through the next
+        if photos[0].alpha is not None:  # a frame must not shine through the next
+            options.update({"GIF": {"disposal": 2}, "WEBP": {"kmin": 0, "kmax": 1}}.get(kind.format, {}))
     images[0].save(path, kind.format, **options)
     if kind is formats.TIFF:
         tiff_writing.place_exif(path, photos[0].metadata.exif)
