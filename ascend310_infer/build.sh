@@ -14,8 +14,8 @@ build=$here/build
 options=()
 case "${1:-}" in
     "") ;;
-    --tests) options=(-DAECRNET_TESTS=ON) ;;
-    --sanitize) build=$here/build_sanitize; options=(-DAECRNET_TESTS=ON -DAECRNET_SANITIZE=ON) ;;
+    --tests) options=(-DAECRNET_TESTS=ON -DAECRNET_WERROR=ON) ;;
+    --sanitize) build=$here/build_sanitize; options=(-DAECRNET_TESTS=ON -DAECRNET_WERROR=ON -DAECRNET_SANITIZE=ON) ;;
     *) code=2 fail "build.sh: unknown argument $1" ;;
 esac
 [ $# -le 1 ] || code=2 fail "build.sh: more than one argument"

@@ -70,11 +70,14 @@ def make_output_folder(path: PathLike, flag: str) -> Path:
 def lock_folder(path: PathLike, flag: str) -> Iterator[None]:
     """Lock the folder `path` during the block against other processes that lock it, also on other hosts.
 
-    The kernel drops the lock when the process ends in any way. Does not work on Windows.
+    The kernel drops the lock when the process ends in any way.
 
-    Raises: InputError naming `flag` and the holder of the lock.
+    Raises: InputError naming `flag` and the holder of the lock, UsageError on Windows.
     """
-    import fcntl
+    try:
+        import fcntl
+    except ImportError:
+        raise UsageError("train.py needs Linux or macOS, because it locks its folder; on Windows, use WSL 2") from None
 
     file = Path(path) / ".lock"
     while True:

@@ -145,6 +145,25 @@ def test_output_equals_the_definition(name, backend, mode):
             np.testing.assert_allclose(out.asnumpy(), naive(case), rtol=0, atol=2e-5)
 
 
+@both_modes
+def test_an_infinite_offset_points_outside_the_map_as_a_very_large_one_does(mode):
+    """Output and gradients, on repeated calls of one compiled function."""
+    case = random_case("3x3")
+    offset = case.tensors["offset"].copy()
+    offset[0, :2], offset[1, 3] = 1e6, -1e6
+    infinite = np.where(np.abs(offset) == 1e6, np.sign(offset) * np.float32(np.inf), offset)
+    assert np.isinf(infinite).any()
+    with running(mode):
+        run = case.gradients()
+        for _ in range(2):
+            (far_out, far_gradients, _), (out, gradients, _) = (
+                arrays(run(*case.replaced(offset=values).arguments())) for values in (offset, infinite))
+            np.testing.assert_array_equal(out, far_out)
+            for found, expected in zip(gradients, far_gradients):
+                assert np.isfinite(found).all()
+                np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.slow
 @both_modes
 def test_gradients_equal_finite_differences_on_repeated_calls(mode):

@@ -10,7 +10,7 @@ from golden.seeded import image
 from src.errors import InputError
 from src.evaluate import metrics
 
-ALL = [metrics.psnr, metrics.ssim, metrics.official_ssim, metrics.psnr_y, metrics.ssim_y]
+ALL = [metrics.psnr, metrics.ssim, metrics.official_ssim, metrics.psnr_y, metrics.ssim_y, metrics.psnr_y_basicsr]
 SSIMS = [metrics.ssim, metrics.official_ssim, metrics.ssim_y]
 
 
@@ -53,6 +53,16 @@ def test_official_ssim_equals_the_authors_zero_padded_mean(golden_official, offi
         float(golden_official["metric_official_ssim"]), abs=1e-6)
 
 
+def test_basicsrs_psnr_y_is_that_of_matlabs_luma_over_the_whole_image():
+    """Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255 for RGB in 0..255, written out in float64."""
+    a, b = photo(seed=1), photo(seed=2)
+    luma_a, luma_b = (16 + (65.481 * x[..., 0] + 128.553 * x[..., 1] + 24.966 * x[..., 2]) / 255
+                      for x in (a.astype(np.float64), b.astype(np.float64)))
+    expected = 10 * np.log10(255**2 / np.mean((luma_a - luma_b) ** 2))
+    assert metrics.psnr_y_basicsr(a, b) == pytest.approx(expected, abs=1e-9)
+    assert abs(metrics.psnr_y_basicsr(a, b) - metrics.psnr_y(a, b)) > 0.01
+
+
 def test_psnr_y_equals_the_model_zoo_on_a_prediction_that_it_rounds(golden_gitee, gitee_pair):
     assert metrics.psnr_y(*gitee_pair) == pytest.approx(float(golden_gitee["metric_gitee_psnr"]), abs=1e-5)
 
@@ -64,7 +74,8 @@ def test_ssim_y_equals_the_model_zoo(golden_gitee, gitee_pair):
 def test_equal_images_give_inf_and_one_without_a_warning(recwarn):
     a = photo()
     assert [measure(a, a.copy()) for measure in ALL] == [
-        float("inf"), 1.0, pytest.approx(1.0, abs=1e-12), float("inf"), pytest.approx(1.0, abs=1e-12)]
+        float("inf"), 1.0, pytest.approx(1.0, abs=1e-12), float("inf"), pytest.approx(1.0, abs=1e-12),
+        float("inf")]
     assert not recwarn.list
 
 

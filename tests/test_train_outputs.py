@@ -3,6 +3,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from src.cli import train
 from src.errors import InputError, UsageError
 from src.train import log
-from training import ENVIRONMENT, ROOT, assert_same_checkpoint, flags, metrics
+from training import ENVIRONMENT, ROOT, assert_same_checkpoint, checkpoint, flags, metrics
 
 pytest_plugins = "training_fixtures"
 
@@ -60,9 +62,13 @@ class FakeMoxing:
         self.file, self.copied, self.content = self, [], content
 
     def copy_parallel(self, src_url, dst_url):
-        self.copied.append((src_url, str(dst_url)))
+        self.copied.append((str(src_url), str(dst_url)))
         if src_url == "obs://results":
             shutil.copytree(self.content, dst_url)
+
+    def foreground(self):
+        """The copies that the training waits for."""
+        return [copied for copied in self.copied if ".upload" not in copied[0]]
 
 
 def cloud(train_data, folder, *more):
@@ -76,11 +82,54 @@ def test_modelarts_copies_data_in_and_results_out(train_data, whole_run, small_n
     monkeypatch.setitem(sys.modules, "moxing", moxing)
     monkeypatch.setattr("src.cli.cloud.LOCAL_DATA", str(train_data))
     assert train.main(cloud(train_data, tmp_path / "first", "--max_steps=4")) == 0
-    assert moxing.copied == [("obs://data", str(train_data)), (str(tmp_path / "first"), "obs://results")]
+    assert moxing.foreground() == [("obs://data", str(train_data)), (str(tmp_path / "first"), "obs://results")]
     assert train.main(cloud(train_data, tmp_path / "second", "--resume")) == 0
-    assert moxing.copied[2:] == [("obs://data", str(train_data)), ("obs://results", str(tmp_path / "second")),
+    assert moxing.foreground()[2:] == [("obs://data", str(train_data)), ("obs://results", str(tmp_path / "second")),
                                  (str(tmp_path / "second"), "obs://results")]
     assert_same_checkpoint(tmp_path / "second/run_last.ckpt", whole_run / "run_last.ckpt")
+
+
+class Bucket:
+    """A stand-in for moxing that keeps copies as object storage does: each file whole, under its name."""
+
+    def __init__(self, folder, fails=0):
+        self.file, self.folder, self.fails, self.seen = self, folder, fails, []
+
+    def copy_parallel(self, src_url, dst_url):
+        if dst_url != "obs://results":
+            return
+        if self.fails:
+            self.fails -= 1
+            raise OSError("no connection")
+        shutil.copytree(src_url, self.folder, dirs_exist_ok=True)
+        self.seen.append(sorted(path.name for path in Path(src_url).rglob("*")))
+
+
+def test_modelarts_gets_each_save_while_the_training_goes_on(
+    train_data, whole_run, small_net, tmp_path, monkeypatch, capsys,
+):
+    """The first upload fails, and a later one brings what an early step saved. No hidden file is uploaded."""
+    bucket = Bucket(tmp_path / "bucket", fails=1)
+    monkeypatch.setitem(sys.modules, "moxing", bucket)
+    monkeypatch.setattr("src.cli.cloud.LOCAL_DATA", str(train_data))
+    original, uploaded = log.TrainingLog.add_step, []
+
+    def add_step(training_log, step, **values):
+        original(training_log, step, **values)
+        if step == 5:
+            end = time.monotonic() + 60
+            while not (tmp_path / "bucket/run_last.ckpt").exists() and time.monotonic() < end:
+                time.sleep(0.01)
+            uploaded.append(checkpoint(tmp_path / "bucket/run_last.ckpt")[1]["step"])
+        time.sleep(0.2)  # for the thread, which has to see two saves
+
+    monkeypatch.setattr(log.TrainingLog, "add_step", add_step)
+    assert train.main(cloud(train_data, tmp_path / "run", "--save_every=1")) == 0
+    assert 1 <= uploaded[0] <= 4 and "warning: obs://results: could not be written (no connection)" in \
+        capsys.readouterr().out
+    assert ".lock" not in bucket.seen[0] and {"run_last.ckpt", "metrics.csv"} <= set(bucket.seen[0])
+    assert_same_checkpoint(tmp_path / "bucket/run_last.ckpt", whole_run / "run_last.ckpt")
+    assert not list((tmp_path / "run").glob(".upload*"))
 
 
 def test_modelarts_keeps_the_results_of_a_run_that_fails(train_data, small_net, tmp_path, monkeypatch):
@@ -105,7 +154,7 @@ RANK = """
 import sys, time
 from pathlib import Path
 from types import SimpleNamespace
-from src.train import cloud
+from src.cli import cloud
 
 class Moxing:
     def copy_parallel(src_url, dst_url):

@@ -52,8 +52,21 @@ def test_an_option_on_which_updates_depend_is_refused(train_data, whole_run, sma
     given = [name, *values.split()] if " " in values else [flag]
     with pytest.raises(UsageError) as error:
         train.main(flags(train_data, whole_run, "--resume", *given, *more))
-    assert str(error.value) == f"--resume: {whole_run}/run_last.ckpt was trained with {REFUSED[flag]}"
+    path = whole_run / "run_last.ckpt"
+    assert str(error.value) == f"--resume: {path} was trained with {REFUSED[flag]}; a run with other options is a " \
+        f"new one: --ckpt_path {path} and another --ckpt_save_path"
     assert {path: path.read_bytes() for path in whole_run.iterdir()} == before
+
+
+@pytest.mark.slow
+def test_a_run_without_a_cosine_may_be_made_longer(train_data, small_net, tmp_path, capsys):
+    constant = "--lr_schedule=constant"
+    train.main(flags(train_data, tmp_path / "whole", constant, "--epochs=3"))
+    train.main(flags(train_data, tmp_path / "parts", constant))
+    capsys.readouterr()
+    train.main(flags(train_data, tmp_path / "parts", constant, "--epochs=3", "--resume"))
+    assert "resumed with epochs 3 (was 2)" in capsys.readouterr().out
+    assert_same_checkpoint(tmp_path / "parts/run_last.ckpt", tmp_path / "whole/run_last.ckpt")
 
 
 def test_other_images_of_the_same_number_are_refused(train_data, whole_run, small_net, tmp_path):

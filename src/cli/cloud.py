@@ -3,13 +3,16 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import tempfile
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 
 from ..distributed.signals import is_distributed
-from ..errors import UsageError
+from ..errors import UsageError, one_line
 from ..files import PathLike
 
 LOCAL_DATA = "/cache/data"
@@ -31,10 +34,56 @@ def download_results(options: SimpleNamespace) -> None:
     _copy_once_a_host(options.train_url, options.ckpt_save_path)
 
 
-def upload(options: SimpleNamespace) -> None:
-    """Copy the folder of checkpoints to `--train_url`, if it is given."""
-    if options.train_url:
-        _moxing().file.copy_parallel(src_url=options.ckpt_save_path, dst_url=options.train_url)
+class Upload:
+    """Copies the folder of checkpoints to `--train_url`: in the background after each `request`, and at the end.
+
+    Use it as a context manager. A job that is preempted keeps what was saved. A thread uploads whole files only: it
+    gives checkpoints a second name, which a later save leaves alone, and copies the small files, to which rows are
+    added. Requests during an upload become one more upload.
+
+    Args:
+        wanted: False: do nothing, as on all ranks but the first.
+    """
+
+    def __init__(self, options: SimpleNamespace, wanted: bool):
+        self._source, self._target = Path(options.ckpt_save_path), options.train_url if wanted else ""
+        self._asked, self._ends = threading.Event(), False
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> Upload:
+        if self._target:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._target:
+            self._ends = True
+            self._asked.set()
+            self._thread.join()
+            _moxing().file.copy_parallel(src_url=str(self._source), dst_url=self._target)
+
+    def request(self) -> None:
+        """Copy soon what is there now. Returns at once."""
+        self._asked.set()
+
+    def _work(self) -> None:
+        while self._asked.wait() and not self._ends:
+            self._asked.clear()
+            try:
+                self._copy()
+            except Exception as error:  # moxing's errors are of many kinds, and the training must go on
+                print(f"warning: {self._target}: could not be written ({one_line(error)[:120]}); the next save tries "
+                      f"again")
+
+    def _copy(self) -> None:
+        with tempfile.TemporaryDirectory(prefix=".upload", dir=self._source) as staging:
+            for path in list(self._source.rglob("*")):
+                name = path.relative_to(self._source)
+                if path.is_file() and not any(part.startswith(".") for part in name.parts):
+                    place = staging / name
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    (os.link if path.suffix == ".ckpt" else shutil.copyfile)(path, place)
+            _moxing().file.copy_parallel(src_url=staging, dst_url=self._target)
 
 
 def _copy_once_a_host(source: str, target: PathLike) -> None:

@@ -40,24 +40,20 @@ def main(argv=None) -> int:
         from ..train import setup  # loads MindSpore, so the options are checked first
 
         ranks = setup.init_device(options)
-        try:
-            code = train_with_lock(options, ranks, stop)
-        finally:
-            if options.modelArts_mode and ranks.rank == 0:
-                cloud.upload(options)
-    return code
+        with cloud.Upload(options, options.modelArts_mode and ranks.rank == 0) as upload:
+            return train_with_lock(options, ranks, stop, upload)
 
 
-def train_with_lock(options, ranks, stop: StopSignals) -> int:
+def train_with_lock(options, ranks, stop: StopSignals, upload: cloud.Upload) -> int:
     """Call `train`. The process that writes to the folder locks it."""
     if ranks.rank > 0:
-        return train(options, ranks, stop)
+        return train(options, ranks, stop, upload)
     with lock_folder(options.ckpt_save_path, "--ckpt_save_path"):
         train_options.refuse_to_overwrite(options)  # another run may have ended before the lock
-        return train(options, ranks, stop)
+        return train(options, ranks, stop, upload)
 
 
-def train(options, ranks, stop: StopSignals) -> int:
+def train(options, ranks, stop: StopSignals, upload: cloud.Upload) -> int:
     """Train to the last step or until a signal. Returns: the exit code.
 
     Raises: the exception that ends the loop, after the last finished step is saved.
@@ -107,6 +103,7 @@ def train(options, ranks, stop: StopSignals) -> int:
             if save_due and not steps.are_doubtful:
                 state.save_last()
                 log.draw()
+                upload.request()
                 save_due = False
         steps.finish()
         state.save_last()

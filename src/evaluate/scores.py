@@ -24,12 +24,15 @@ MEASURES = {
     "official_ssim": metrics.official_ssim,
     "psnr_y": metrics.psnr_y,
     "ssim_y": metrics.ssim_y,
+    "psnr_y_basicsr": metrics.psnr_y_basicsr,
 }
-TITLES = {"psnr": "PSNR", "ssim": "SSIM", "official_ssim": "official SSIM", "psnr_y": "PSNR (Y)", "ssim_y": "SSIM (Y)"}
+TITLES = {"psnr": "PSNR", "ssim": "SSIM", "official_ssim": "official SSIM", "psnr_y": "PSNR (Y)", "ssim_y": "SSIM (Y)",
+          "psnr_y_basicsr": "BasicSR PSNR Y"}
 PROTOCOL = (
     "8-bit RGB at full size. psnr, ssim: RGB, Gaussian window of sigma 1.5, border left out, as in the papers. "
     "official_ssim: the authors' code, zeros beyond the border. psnr_y, ssim_y: Y channel, 1 px border left out, as "
-    "the model-zoo reference. _hazy: the input against the ground truth. Means over images.")
+    "the model-zoo reference. psnr_y_basicsr: Y channel, whole image, as BasicSR. "
+    "_hazy: the input against the ground truth. Means over images.")
 
 SHIPPED = ("checkpoints/aecrnet.ckpt", "checkpoints/aecrnet_real.ckpt")
 COLUMNS = ("name", "width", "height", *(key for name in MEASURES for key in (name, f"{name}_hazy")), "seconds")

@@ -176,6 +176,7 @@ def exact_corners(
 
 def _neighbours(position, size):
     """The two pixels around each position on one axis, and their linear weights. Pixels outside have weight 0."""
+    position = ops.clamp(position, -2.0, size + 1.0)  # infinity minus itself would be nan
     low = ops.floor(position)
     fraction = position - low
     pixels, weights = (), ()

@@ -59,7 +59,8 @@ class TrainingLog:
         self.say(f"step {step}: validation PSNR {psnr:.2f} dB, SSIM {ssim:.4f}; trunk gain {health.gain:.3g}, "
                  f"offsets {health.offset:.3g} px, {health.silent:.1%} of the channels silent")
         self._add_row(step, {"val_psnr": psnr, "val_ssim": ssim, **health.trunk(), "silent": health.silent})
-        self.warn(step, health)
+        if step:  # from random weights, some channels are silent at first
+            self.warn(step, health)
 
     def warn(self, step: int, health: Health) -> None:
         """Print the fault of the network, once in a run."""

@@ -22,12 +22,16 @@ def of_run(options: SimpleNamespace) -> Dict[str, Any]:
 def compare(saved: Mapping[str, Any], current: Mapping[str, Any], path: PathLike) -> str:
     """Compare the options of a resumed run with those in its checkpoint `path`.
 
-    Returns: a line with the changed options of FREE, or an empty text. Raises: UsageError for other changed options.
+    Without a cosine, which has to end with the last epoch, the number of epochs may change too.
+
+    Returns: a line with the changed options that are allowed, or an empty text. Raises: UsageError for others.
     """
+    free = FREE if current.get("lr_schedule") == "cosine" else (*FREE, "epochs")
     others = [name for name, value in current.items() if saved.get(name, value) != value]
-    refused = [f"{name} {text_of(saved[name])}, not {text_of(current[name])}" for name in others if name not in FREE]
+    refused = [f"{name} {text_of(saved[name])}, not {text_of(current[name])}" for name in others if name not in free]
     if refused:
-        raise UsageError(f"--resume: {path} was trained with {'; '.join(refused)}")
+        raise UsageError(f"--resume: {path} was trained with {'; '.join(refused)}; a run with other options is a new "
+                         f"one: --ckpt_path {path} and another --ckpt_save_path")
     taken = [f"{name} {text_of(current[name])} (was {text_of(saved[name])})" for name in others]
     return f"resumed with {', '.join(taken)}" if taken else ""
 

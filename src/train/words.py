@@ -47,7 +47,7 @@ def _about_best(state: TrainState) -> str:
 def _about_progress(options: SimpleNamespace, state: TrainState, schedule: Schedule) -> str:
     if not state.is_saved:
         return f"error: the state of step {state.step} is not saved; {state.last_good()}"
-    if state.step == schedule.total and not state.progress.validation_due:
+    if state.step >= schedule.total and not state.progress.validation_due:
         return f"finished: step {state.step} of {schedule.total}: {state.last}"
     if state.step == 0:
         return "stopped before the first step, nothing is saved"
