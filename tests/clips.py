@@ -86,17 +86,17 @@ def _mux(file, stream, frame, times, last, tick):
         file.mux(packet)
 
 
-def add_sound(file, seconds, layout="mono", codec="aac", start=0, **tags):
+def add_sound(file, seconds, layout="mono", codec="aac", start=0, rate=48000, **tags):
     """A sound track of a hum. For `prepare` of `write`: returns a function that writes it."""
-    stream = file.add_stream(codec, rate=48000, layout=layout)
+    stream = file.add_stream(codec, rate=rate, layout=layout)
     stream.bit_rate = 64000
     stream.metadata.update(tags)
 
     def finish():
         channels = av.AudioLayout(layout).nb_channels
-        hum = 0.3 * np.sin(np.arange(int(48000 * seconds)) * 0.05, dtype=np.float32)
+        hum = 0.3 * np.sin(np.arange(int(rate * seconds)) * 0.05, dtype=np.float32)
         frame = av.AudioFrame.from_ndarray(np.tile(hum, (channels, 1)), "fltp", layout)
-        frame.sample_rate, frame.time_base, frame.pts = 48000, Fraction(1, 48000), 48000 * start
+        frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), rate * start
         file.mux(stream.encode(frame) + stream.encode(None))
 
     return finish

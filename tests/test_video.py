@@ -299,7 +299,7 @@ def test_sound_is_kept_and_in_time(tmp_path, suffix):
     target = tmp_path / f"clear{suffix}"
     stats = dehaze_video(source, target, darker)
     assert stats.audio
-    assert stats.notes == ["sound: stream 1: aac becomes opus, because webm cannot hold it"] * (suffix == ".webm")
+    assert stats.notes == ["sound: stream 1: aac becomes opus, because .webm cannot hold it"] * (suffix == ".webm")
     heard = samples_of(target)
     assert 0.95 * 2 * 48000 < heard.size < 1.1 * 2 * 48000
     assert np.abs(heard[:44000]).max() < 0.05  # the tone begins after one second

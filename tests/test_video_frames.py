@@ -110,7 +110,7 @@ def test_transparency_that_the_result_cannot_hold_is_told_before_the_work(tmp_pa
         return image
 
     dehaze_video(transparent(tmp_path, suffix), tmp_path / "clear.mp4", dehaze, tell=told.append)
-    assert told[0] == "transparency: left out, mp4 cannot hold it here; a result named .webm keeps it"
+    assert told[0] == "transparency: left out, .mp4 does not hold it; a result named .webm keeps it"
 
 
 def test_frames_of_another_size_are_scaled_to_the_first_and_told(tmp_path):

@@ -1,6 +1,7 @@
 """What a video file says beside pictures and sound: title, date, place, languages, chapters."""
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Dict, Iterable, List, Optional
 
 import av
@@ -21,6 +22,11 @@ def named(stream: av.stream.Stream) -> str:
     """For a note: kind, number and language of a stream."""
     language = stream.metadata.get("language", "und")
     return f"{TYPES.get(stream.type, stream.type)}: stream {stream.index}" + f" ({language})" * (language != "und")
+
+
+def suffix_of(container: av.container.Container) -> str:
+    """For a note: the kind of a file, such as ".webm"."""
+    return Path(container.name).suffix.lower()
 
 
 def tags_of(holder) -> Dict[str, str]:
@@ -74,7 +80,7 @@ def missing(source: av.container.InputContainer, result: av.container.InputConta
             lost += [f"{key} of stream {index}" for key in _lost(source.streams[index], result.streams[new])]
     if hasattr(source, "chapters") and len(source.chapters()) > len(result.chapters()):
         lost.append(f"{len(source.chapters())} chapters")
-    return [f"left out: {', '.join(lost)}; {result.format.name.split(',')[0]} cannot hold them"] * bool(lost)
+    return [f"left out: {', '.join(lost)}; {suffix_of(result)} cannot hold them"] * bool(lost)
 
 
 def left_out(source: av.container.InputContainer, copied: Iterable[int]) -> List[str]:

@@ -11,7 +11,7 @@ import av
 from ..errors import one_line
 from .clip import Clip
 from .media import open_media
-from .metadata import copy_tags, named
+from .metadata import copy_tags, named, suffix_of
 
 # container -> encoder for sound that the container cannot hold as it is
 ENCODERS = {"webm": "libopus", "avi": "libmp3lame"}
@@ -90,7 +90,7 @@ class Tracks:
         if new is None and track.type == "audio":
             new = self._add_encoder(track)
         elif new is None:
-            self.notes.append(f"{named(track)}: left out, {self._result.format.name} cannot hold it")
+            self.notes.append(f"{named(track)}: left out, {suffix_of(self._result)} cannot hold it")
         if new is not None:
             copy_tags(track, new)
         return new
@@ -104,9 +104,10 @@ class Tracks:
         except (ValueError, AttributeError) as error:  # no encoder; no decoder, and then no codec_context
             self.notes.append(f"{named(track)}: left out ({one_line(error)})")
             return None
-        kind, old, now = (self._result.format.name, *(one.codec_context.codec.canonical_name for one in (track, new)))
+        old, now = (one.codec_context.codec.canonical_name for one in (track, new))
         fewer = f"; {channels} channels become {kept}" if (kept := new.codec_context.channels) < channels else ""
-        self.notes.append(f"{named(track)}: {old} becomes {now}, because {kind} cannot hold it{fewer}")
+        self.notes.append(f"{named(track)}: {old} becomes {now}, because {suffix_of(self._result)} cannot hold it"
+                          + fewer)
         return new
 
     def _write(self, packet: av.Packet, track: av.stream.Stream) -> None:
@@ -150,7 +151,7 @@ def _can_hold(result: av.container.OutputContainer, track: av.stream.Stream, pac
                 trial.mux(packet)
         if packet:
             memory.seek(0)
-            av.open(memory, format=result.format.name).close()
+            av.open(memory).close()
     except (ValueError, OSError, av.error.FFmpegError):
         return False
     return True

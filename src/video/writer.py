@@ -13,7 +13,7 @@ from .clip import Clip
 from .colours import colours_of_result
 from .frames import Encodable
 from .media import open_media
-from .metadata import copy_chapters, copy_tags, left_out, missing, muxer_options
+from .metadata import copy_chapters, copy_tags, left_out, missing, muxer_options, suffix_of
 from .rules import ENCODER_OPTIONS
 from .timing import numbers, one_rate
 from .tracks import Tracks
@@ -29,8 +29,9 @@ def write_frames(path: Path, clip: Clip, codec: str) -> Iterator[Callable[[np.nd
     Raises: OSError if the encoder cannot start or the disk is full.
     """
     with open_media(clip.path) as source:
-        is_mov = path.suffix.lower() in (".mp4", ".m4v", ".mov")
-        with open_media(path, "w", options=muxer_options(source) if is_mov else {}) as result:
+        suffix = path.suffix.lower()
+        options = muxer_options(source) if suffix in (".mp4", ".m4v", ".mov") else {}
+        with open_media(path, "w", options=options, format="mp4" if suffix == ".m4v" else None) as result:
             pictures = _Pictures(result, clip, codec)
             copy_tags(source, result)
             copy_tags(source.streams[clip.stream], pictures.stream)
@@ -59,7 +60,8 @@ class _Pictures:
         kind, timing = result.format.name, clip.timing
         alpha = clip.alpha is not None and kind == "webm"
         if clip.alpha is not None and not alpha:
-            clip.notes.append(f"transparency: left out, {kind} cannot hold it here; a result named .webm keeps it")
+            clip.notes.append(f"transparency: left out, {suffix_of(result)} does not hold it; a result named "
+                              ".webm keeps it")
         rate, tick = timing.rate, timing.tick
         if kind == "avi" and timing.varies:
             rate, shift = one_rate(timing)
