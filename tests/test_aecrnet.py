@@ -68,7 +68,7 @@ def test_parameters_have_the_originals_names_and_count(arch):
 def test_impossible_networks_are_an_error():
     with pytest.raises(ValueError, match="arch must be one of gitee, paper, not resnet"):
         Dehaze("resnet")
-    with pytest.raises(ValueError, match="dcn_sampling of arch paper must be exact, not gitee"):
+    with pytest.raises(ValueError, match="dcn_sampling.* paper .*exact.*gitee"):
         Dehaze("paper", dcn_sampling="gitee")
     with pytest.raises(ValueError, match="sampling must be exact or gitee, not nearest"):
         Dehaze("gitee", dcn_sampling="nearest")

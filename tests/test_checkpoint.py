@@ -159,7 +159,7 @@ def test_a_changed_description_is_an_error(tmp_path, gitee):
     facts.update(value_range=255.0, val_psnr=31.25)
     values = [{"name": name, "data": value} for name, value in entries.items() if "." in name]
     mindspore.save_checkpoint(values, str(path), append_dict=facts)
-    with pytest.raises(InputError, match="net.ckpt: damaged, its content has another checksum"):
+    with pytest.raises(InputError, match="net.ckpt: damaged"):
         load_checkpoint(path)
 
 
@@ -221,7 +221,7 @@ def test_a_checkpoint_of_another_network_is_an_error(tmp_path, other):
         mindspore.save_checkpoint(nn.SequentialCell(nn.Conv2d(3, 4, 3), nn.Dense(4, 2)), str(path))
     else:
         save_checkpoint(path, weights(Dehaze("paper")), describe(Dehaze("gitee")))
-    with pytest.raises(InputError, match="other.ckpt: not a checkpoint of this network: missing .*unexpected"):
+    with pytest.raises(InputError, match="other.ckpt: not a checkpoint of this network.*missing.*unexpected"):
         load_network(path)
 
 

@@ -224,7 +224,7 @@ def test_depth_photos_are_chosen_by_their_number(tmp_path):
     assert open_source(tmp_path, "Depth", depth_first=2, depth_last=10).names == ["2", "9", "10"]
     assert open_source(tmp_path, "Depth", depth_last=0).names == ["0"]
     assert open_source(tmp_path, "Depth", depth_first=10).names == ["10", "11"]
-    with pytest.raises(InputError, match="no photo is numbered from 20 to 30 .--depth_first, --depth_last"):
+    with pytest.raises(InputError, match="from 20 to 30 .*--depth_first"):
         open_source(tmp_path, "Depth", depth_first=20, depth_last=30)
 
 
@@ -308,7 +308,7 @@ def test_depth_that_does_not_suit_its_photo_is_named(tmp_path):
         with pytest.raises(InputError, match=message):
             source.load(index)
     (tmp_path / "depths" / "3.png").unlink()
-    with pytest.raises(InputError, match="1 photos without depth map, the first is 3.png"):
+    with pytest.raises(InputError, match="without depth.* 3.png"):
         open_source(tmp_path, "Depth")
 
 
@@ -316,7 +316,7 @@ def test_folders_without_images_are_named(tmp_path):
     for layout in ("Photos", "Depth", "Pairs"):
         with pytest.raises(InputError, match=str(tmp_path)):
             open_source(tmp_path, layout)
-    with pytest.raises(UsageError, match="unknown data layout Nothing: choose from RESIDE.*Depth, Photos"):
+    with pytest.raises(UsageError, match="Nothing.*RESIDE.*Depth.*Photos"):
         open_source(tmp_path, "Nothing")
 
 

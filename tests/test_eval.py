@@ -239,7 +239,7 @@ def test_run_eval_passes_data_and_checkpoint_on(pairs, random_checkpoint, tmp_pa
 def test_run_eval_refuses_a_folder_that_is_not_there(tmp_path):
     done = subprocess.run(["bash", str(ROOT / "scripts/run_eval.sh"), str(tmp_path / "none")], capture_output=True,
                           text=True, timeout=60)
-    assert done.returncode == 1 and done.stderr == f"error: DATA_PATH {tmp_path}/none: no such folder\n"
+    assert done.returncode == 1 and done.stderr.startswith(f"error: DATA_PATH {tmp_path}/none: ")
 
 
 def test_eval_scores_the_benchmark_checkpoint_where_none_is_named(monkeypatch):

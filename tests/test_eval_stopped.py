@@ -88,7 +88,7 @@ def test_rows_come_as_they_are_scored_and_outlive_a_process_that_dies(run, tmp_p
         raise SystemError("killed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Evaluation, "_collect", die)
+        patch.setattr(Evaluation, "write", die)
         with pytest.raises(SystemError):
             run()
     with open(tmp_path / "out/metrics.csv", "a") as file:
@@ -118,13 +118,13 @@ def test_a_new_evaluation_starts_from_nothing(run):
 
 
 def test_resume_is_refused_for_another_checkpoint_or_other_options(run, tmp_path):
-    with pytest.raises(InputError, match="--resume: .*summary.json of an unfinished evaluation cannot be read"):
+    with pytest.raises(InputError, match="--resume: .*summary.json"):
         run("--resume")
     run()
     before = (tmp_path / "out/metrics.csv").read_bytes()
-    with pytest.raises(UsageError, match="--resume: .*summary.json was made with tile 0, not 32"):
+    with pytest.raises(UsageError, match="--resume: .*tile 0, not 32"):
         run("--resume", "--tile", "32", "--overlap", "8")
-    with pytest.raises(UsageError, match="--report: needs the pictures of all images, leave out --resume"):
+    with pytest.raises(UsageError, match="--report: .*--resume"):
         run("--resume", "--report")
     facts = summary(tmp_path / "out")
     (tmp_path / "out/summary.json").write_text(json.dumps({**facts, "checkpoint_sha256": "0" * 64}))
@@ -133,5 +133,5 @@ def test_resume_is_refused_for_another_checkpoint_or_other_options(run, tmp_path
     assert (tmp_path / "out/metrics.csv").read_bytes() == before
     (tmp_path / "out/summary.json").write_text(json.dumps(facts))
     (tmp_path / "out/metrics.csv").write_text("name,width\na,wide\n")
-    with pytest.raises(InputError, match="metrics.csv: cannot be read as a table of scores"):
+    with pytest.raises(InputError, match="metrics.csv: cannot be read"):
         run("--resume")

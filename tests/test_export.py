@@ -239,7 +239,7 @@ def test_a_model_for_lite_is_no_traceback_in_mindspore(models, tmp_path):
     lite.rewrite_for_lite20(models.open, tmp_path / "open_lite20.mindir")
     write_sidecar(tmp_path / "open_lite20.mindir", "paper", None)
     model = MindirRunner(tmp_path / "open_lite20.mindir")
-    with pytest.raises(InputError, match="open_lite20.mindir: MindSpore cannot run it at 32x24 "):
+    with pytest.raises(InputError, match="open_lite20.mindir: .*32x24"):
         model(np.zeros((1, 3, 24, 32), np.float32))
 
 

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,6 @@ from src.errors import InputError, UsageError
 from src.export.onnx import checked_model
 from src.network.aecrnet import Dehaze
 from src.network.checkpoint import load_network
-from src.runtime import onnx_runner
 from src.runtime.onnx_runner import OnnxRunner
 
 # after mindspore, which chooses the protobuf implementation that its own message classes need
@@ -171,12 +171,14 @@ def test_a_file_that_cannot_be_used_is_named(content, text, runtime, models, tmp
 
 
 def test_an_operator_that_a_runtime_lacks_is_named_with_the_way_out(models, monkeypatch):
-    class Old:
+    class Core:
         def read_model(self, model):
             raise RuntimeError("No conversion rule found for operations: DeformConv-19")
 
-    monkeypatch.setattr(onnx_runner, "_core", lambda library: Old())
-    with pytest.raises(InputError, match="open.onnx: OpenVINO .* has no DeformConv; export with --onnx_dcn gather"):
+    older = types.ModuleType("openvino")
+    older.Core, older.__version__ = Core, "2024.6.0-1"
+    monkeypatch.setitem(sys.modules, "openvino", older)
+    with pytest.raises(InputError, match="open.onnx: OpenVINO 2024.6.0 .*DeformConv.* --onnx_dcn gather"):
         OnnxRunner(models / "open.onnx", "openvino")
 
 
@@ -186,20 +188,19 @@ def test_a_processor_without_float16_is_said(monkeypatch):
 
     half = checked_model(Dehaze("paper").set_train(False), "0" * 64, half=True)
     monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
-    with pytest.raises(InputError, match="m.onnx: onnxruntime .* has no float16 on this .*; export without --half"):
+    with pytest.raises(InputError, match="m.onnx: onnxruntime .* float16 .*--half"):
         OnnxRunner("m.onnx", model=half)
 
 
 def test_a_photo_larger_than_a_model_of_one_small_size_is_named_with_the_way_out(models):
-    with pytest.raises(InputError, match="image of 64x64 is larger than the model's 40x32, .*; export a larger one"):
+    with pytest.raises(InputError, match="64x64 .*40x32.*export"):
         Dehazer(models / "fixed.onnx", runtime="onnxruntime").dehaze(photo(64, 64))
 
 
 def test_a_model_that_fails_while_it_runs_is_named(models):
     runner = OnnxRunner(models / "open.onnx", "onnxruntime")
-    runner._run = lambda x: np.zeros(10**15)
-    with pytest.raises(InputError, match=r"open.onnx: onnxruntime .* on CPU fails at 40x32 \(.*; a smaller --tile"):
-        runner(np.zeros((1, 3, 32, 40), np.float32))
+    with pytest.raises(InputError, match=r"open.onnx: onnxruntime .* on CPU fails at 40x32 \(.*--tile"):
+        runner(np.zeros((1, 2, 32, 40), np.float32))  # a colour is missing
 
 
 @pytest.mark.parametrize("flags, text", (

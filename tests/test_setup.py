@@ -15,7 +15,8 @@ def test_a_missing_libgomp_is_one_line_that_names_its_package():
     """`/bin/false` is a Python that cannot load the library, and nothing may be installed."""
     done = bash(ROOT, "install_packages() { :; }; need_openmp /bin/false")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "error: MindSpore needs libgomp.so.1; on Debian or Ubuntu: apt-get install -y libgomp1\n"
+    assert done.stderr.count("\n") == 1
+    assert "libgomp.so.1" in done.stderr and "apt-get install -y libgomp1" in done.stderr
 
 
 def test_packages_that_come_later_keep_the_limits_of_the_earlier_ones(tmp_path):

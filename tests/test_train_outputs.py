@@ -151,7 +151,7 @@ def test_modelarts_elsewhere_is_one_line(train_data, tmp_path, monkeypatch):
 
 
 RANK = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from types import SimpleNamespace
 from src.cli import cloud
@@ -160,13 +160,15 @@ class Moxing:
     def copy_parallel(src_url, dst_url):
         with open(folder / "log", "a") as log:
             print("copy", file=log)
-        time.sleep(1)
+        while len(list(folder.glob("started*"))) < 2:  # the other rank asks for the data meanwhile
+            time.sleep(0.01)
         (folder / "data").mkdir()
 
 folder = Path(sys.argv[1])
 sys.modules["moxing"] = SimpleNamespace(file=Moxing)
 cloud.LOCAL_DATA = str(folder / "data")
 options = SimpleNamespace(data_url="obs://data")
+(folder / f"started{os.environ['RANK_ID']}").touch()
 cloud.download(options)
 assert Path(options.dir_data).is_dir()
 """

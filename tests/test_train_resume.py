@@ -217,12 +217,12 @@ def test_running_statistics_of_a_failed_step_are_taken_back(train_data, tmp_path
 # One run at a time
 
 HOLDER = """
-import sys, time
+import signal, sys
 from src.files import lock_folder
 
 with lock_folder(sys.argv[1], "--ckpt_save_path"):
     print("held", flush=True)
-    time.sleep(600)
+    signal.pause()
 """
 
 

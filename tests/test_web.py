@@ -457,7 +457,7 @@ def test_runtime_that_npm_does_not_deliver_is_an_error(tmp_path, monkeypatch, co
 
 def test_missing_npm_is_an_error_that_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(web.shutil, "which", lambda name, path=None: None)
-    with pytest.raises(InputError, match="npm is needed to fetch onnxruntime-web; install Node.js"):
+    with pytest.raises(InputError, match="npm is needed.*install"):
         web.write_web(tmp_path / "never_read.onnx", tmp_path / "page")
 
 
