@@ -44,6 +44,25 @@ def test_a_cut_by_an_edit_list_gives_the_frames_that_a_player_shows(tmp_path, fi
     assert stats.notes == ["sound: none in the source"]
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".mov", ".avi"])
+def test_a_cut_film_keeps_the_sound_of_what_is_shown(tmp_path, suffix):
+    source = write(tmp_path / "clip.mp4", pictures(50), options={"bf": "0", "g": "100"}, tick=Fraction(1, 12800),
+                   prepare=lambda file: add_sound(file, 2))
+    data = bytearray(source.read_bytes())
+    place = 0
+    for start in (25 * 512, 48000 + 1024):  # the second second, of the pictures and of the sound
+        place = data.index(b"elst", place + 1)
+        data[place + 12:place + 20] = (1000).to_bytes(4, "big") + start.to_bytes(4, "big")
+    source.write_bytes(data)
+    stats = dehaze_video(source, tmp_path / f"clear{suffix}", same)
+    assert stats.frames == 25 and stats.audio
+    assert shown(tmp_path / f"clear{suffix}")[0] < 0.085  # AVI: two frames
+    with av.open(str(tmp_path / f"clear{suffix}")) as result:
+        sound = list(result.decode(audio=0))
+    assert 0.95 < sum(frame.samples for frame in sound) / 48000 < 1.06
+    assert abs(float(sound[0].pts * sound[0].time_base)) < 0.03
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".avi", ".wmv", ".ts", ".flv"])
 def test_sound_longer_than_the_pictures_is_no_truncation(tmp_path, suffix):
     codec = {"codec": "wmv2"} if suffix == ".wmv" else {}
@@ -195,3 +214,14 @@ def test_pictures_that_cannot_be_decoded_are_counted(tmp_path):
     source.write_bytes(data)
     with pytest.raises(InputError, match="clip.mp4: damaged, 30 of 40 pictures cannot be decoded"):
         probe(source)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+def test_two_recordings_in_one_file_follow_each_other_with_their_sound(tmp_path, suffix):
+    one = write(tmp_path / "one.ts", pictures(25), prepare=lambda file: add_sound(file, 1, codec="mp2")).read_bytes()
+    (tmp_path / "two.ts").write_bytes(one + one)
+    stats = dehaze_video(tmp_path / "two.ts", tmp_path / f"clear{suffix}", same)
+    assert np.diff(shown(tmp_path / f"clear{suffix}")) == pytest.approx([0.04] * 49, abs=2e-3)
+    with av.open(str(tmp_path / f"clear{suffix}")) as result:
+        assert 1.95 < sum(frame.samples for frame in result.decode(audio=0)) / 48000 < 2.15
+    assert "times: begin anew (1 times within the film), continued without a gap" in stats.notes

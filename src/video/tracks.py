@@ -4,7 +4,7 @@ from __future__ import annotations
 import contextlib
 import io
 from fractions import Fraction
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
 import av
 
@@ -12,6 +12,7 @@ from ..errors import one_line
 from .clip import Clip
 from .media import open_media
 from .metadata import copy_tags, named, suffix_of
+from .timing import JUMP_BACK
 
 # container -> encoder for sound that the container cannot hold as it is
 ENCODERS = {"webm": "libopus", "avi": "libmp3lame"}
@@ -48,6 +49,8 @@ class Tracks:
         self.has_sound = any(track.type == "audio" for track in copied)
         self._packets = source.demux(*copied) if copied else iter(())
         self._next: Optional[av.Packet] = None  # a packet that is read but not yet due
+        self._shifts: Dict[int, int] = {}  # index of a track in the source -> what its times change by
+        self._ends: Dict[int, Tuple[int, int]] = {}  # time and end of the latest packet in the result
 
     @property
     def streams(self) -> Dict[int, Optional[av.stream.Stream]]:
@@ -70,19 +73,30 @@ class Tracks:
                     self._write(packet, track)
             except ValueError as error:  # FFmpeg does not accept these packets
                 self._tracks[packet.stream.index] = None
-                self.notes.append(f"{named(packet.stream)}: ends early ({one_line(error)})")
+                self.notes.append(f"{named(packet.stream)}: ends early ({_reason(error)})")
 
     def _read(self) -> Optional[av.Packet]:
         try:
             packet = next(self._packets, None)
         except av.error.FFmpegError as error:  # the rest of the file cannot be found
-            self.notes.append(f"sound: ends early ({error.strerror or one_line(error)})")
+            self.notes.append(f"sound: ends early ({_reason(error)})")
             return None
         if packet is not None and packet.dts is not None:
-            shift = round(self._origin / packet.time_base)
-            packet.dts -= shift
-            packet.pts = packet.dts if packet.pts is None else packet.pts - shift
+            self._place(packet)
         return packet
+
+    def _place(self, packet: av.Packet) -> None:
+        """Give the packet its time in the result. Where the times of a track begin anew, it goes on without a gap."""
+        index, unit = packet.stream.index, packet.time_base
+        before, end = self._ends.get(index, (None, None))
+        shift = self._shifts.get(index, -round(self._origin / unit))
+        if before is not None and (packet.dts + shift - before) * unit < -JUMP_BACK:
+            shift = end - packet.dts
+        self._shifts[index] = shift
+        delay = 0 if packet.pts is None else packet.pts - packet.dts
+        packet.dts = packet.dts + shift if before is None else max(packet.dts + shift, before + 1)
+        packet.pts = packet.dts + delay
+        self._ends[index] = packet.dts, packet.dts + max(packet.duration or 0, 1)
 
     def _add(self, track: av.stream.Stream, packet: Optional[av.Packet]) -> Optional[av.stream.Stream]:
         """The new track of the result for `track`, whose first packet is given for sound. None if none can be made."""
@@ -102,7 +116,7 @@ class Tracks:
             layout = "stereo" if encoder in STEREO_ONLY and channels > 1 else LAYOUTS.get(channels, "stereo")
             new = self._result.add_stream(encoder, SAMPLE_RATE, layout=layout)
         except (ValueError, AttributeError) as error:  # no encoder; no decoder, and then no codec_context
-            self.notes.append(f"{named(track)}: left out ({one_line(error)})")
+            self.notes.append(f"{named(track)}: left out ({_reason(error)})")
             return None
         old, now = (one.codec_context.codec.canonical_name for one in (track, new))
         fewer = f"; {channels} channels become {kept}" if (kept := new.codec_context.channels) < channels else ""
@@ -113,7 +127,7 @@ class Tracks:
     def _write(self, packet: av.Packet, track: av.stream.Stream) -> None:
         is_end = packet.dts is None  # an empty packet, which ends the track
         if track.type != "audio" or not track.codec_context.is_encoder:
-            if not is_end:
+            if not is_end and not packet.is_discard:  # an edit list hides what is to be discarded
                 packet.stream = track
                 self._result.mux(packet)
             return
@@ -122,6 +136,11 @@ class Tracks:
             for frame in packet.decode():
                 encoded += track.encode(frame)
         self._result.mux(encoded + track.encode() if is_end else encoded)
+
+
+def _reason(error: Exception) -> str:
+    """FFmpeg's few words for an error, without the name of the file."""
+    return getattr(error, "strerror", None) or one_line(error)
 
 
 def _first_packets(clip: Clip, indices: List[int]) -> Dict[int, av.Packet]:
