@@ -29,6 +29,9 @@ def atomic_write(path: PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    if len(os.fsencode(temporary.name)) > LONGEST_NAME:
+        short = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]
+        temporary = path.with_name(f".{short}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
         with open(temporary, "r+b") as written:  # Windows writes to the disk only what is open for writing

@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import sys
 
-INFER = 'onnxruntime numpy "opencv-python-headless<5" pillow pyyaml tqdm'
+INFER = 'onnxruntime numpy "opencv-python-headless<5" pillow pyyaml tifffile tqdm'
 TRAIN = 'mindspore==2.8.0 "numpy<2" psutil scikit-image tensorboardX matplotlib'
 # module -> what pip is told to install; the files in requirements/ are the whole lists
 PIP = {
-    **dict.fromkeys(("PIL", "cv2", "numpy", "onnxruntime", "tqdm", "yaml"), INFER),
+    **dict.fromkeys(("PIL", "cv2", "numpy", "onnxruntime", "tifffile", "tqdm", "yaml"), INFER),
     **dict.fromkeys(("matplotlib", "mindspore", "psutil", "tensorboardX"), TRAIN),
     **dict.fromkeys(("starlette", "uvicorn"), "starlette uvicorn"), **dict.fromkeys(("jinja2", "markupsafe"), "jinja2"),
+    "pillow_heif": "pillow-heif", "rawpy": "rawpy",
     "av": "av", "onnx": "onnx", "openvino": "openvino", "skimage": "scikit-image",
 }
 LAST_PYTHON = (3, 12)  # for which MindSpore 2.8.0 has packages

@@ -1,4 +1,6 @@
 """Ctrl-C and SIGTERM end every command with one line and exit code 130 or 143, and what is done is kept."""
+import importlib
+import re
 import signal
 import subprocess
 import sys
@@ -9,7 +11,7 @@ import pytest
 
 from halving import HalvingNetwork
 from src.cli import infer
-from src.cli.entry import run_as_program
+from src.cli.entry import LESS_MEMORY, run_as_program
 from src.data.images import write_image
 from src.dehaze.dehazer import Dehazer
 from training import ENVIRONMENT, ROOT
@@ -114,6 +116,28 @@ def test_exit_codes(capsys, error, code, said):
 
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as ended:
-        run_as_program(main)
+        run_as_program(main, LESS_MEMORY["infer"])
     signal.signal(signal.SIGTERM, before)
     assert ended.value.code == code and capsys.readouterr().err.splitlines()[-1] == said
+
+
+def test_the_advice_for_less_memory_names_flags_that_the_command_has(capsys):
+    for name, advice in LESS_MEMORY.items():
+        module = importlib.import_module(f"src.cli.{name}")
+        with pytest.raises(SystemExit):
+            module.main(["--help"])
+        shown = capsys.readouterr().out
+        assert all(flag in shown for flag in re.findall(r"--\w+", advice)), name
+
+
+@pytest.mark.slow
+def test_a_closed_pipe_ends_quietly():
+    """The reader stops before the first line is written."""
+    code = ("import sys, time; from src.cli.entry import run_as_program; sys.stdin.readline(); "
+            "run_as_program(lambda: print('x' * 100_000))")
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    child.stdout.close()
+    child.stdin.write("go\n")
+    child.stdin.flush()
+    assert child.wait(60) == 141 and child.stderr.read() == ""

@@ -21,7 +21,7 @@ from src.runtime.opening import NetworkChoice
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = {path.stem: path.read_text() for path in (ROOT / "requirements").glob("*.txt")}
-INFERENCE = {"PIL", "cv2", "numpy", "onnxruntime", "tqdm", "yaml"}
+INFERENCE = {"PIL", "cv2", "numpy", "onnxruntime", "tifffile", "tqdm", "yaml"}
 POSIX = ("fcntl", "resource", "pwd", "grp", "termios", "pty", "tty")
 # a site-packages of inference alone on a system that is not POSIX
 ELSEWHERE = f"""

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -84,6 +85,7 @@ def parse(
     from_file = _overrides(given.pop("config", None), defaults, sections)
     options.update(from_file)
     options.update(given)
+    options = {key: _at_home(value) for key, value in options.items()}
     limits.check(options, own)
     return SimpleNamespace(**options, given=sorted({*given, *(key for key in from_file if from_file[key] != own[key])}))
 
@@ -93,6 +95,14 @@ def save(options: SimpleNamespace, path: PathLike) -> None:
     values = {key: value for key, value in vars(options).items() if key != "given"}
     with atomic_write(path) as temporary:
         temporary.write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+def _at_home(value: Any) -> Any:
+    """The value with the home folder for a leading ~. A shell does that, but not in a file, after = or in quotes."""
+    if isinstance(value, list):
+        return [_at_home(item) for item in value]
+    is_home = isinstance(value, str) and value.startswith("~") and not os.path.lexists(value)
+    return os.path.expanduser(value) if is_home else value
 
 
 def _argument(key: str, default: Any) -> Dict[str, Any]:

@@ -11,21 +11,37 @@ from ..distributed.signals import stop_number
 from ..errors import UserError, one_line
 from ..packages import PIP, missing
 
+# command -> what needs less memory
+LESS_MEMORY = {"infer": "--tile 256 needs less", "eval": "--tile 256 needs less",
+               "train": "a smaller --batch_size or --patch_size needs less",
+               "export": "a smaller --image_height and --image_width need less"}
+
 
 def run_command(name: str) -> None:
     """Run the command src/cli/NAME.py as a program. Packages that the command lacks are named in one line."""
-    run_as_program(lambda: importlib.import_module(f"{__package__}.{name}").main())
+    run_as_program(lambda: importlib.import_module(f"{__package__}.{name}").main(), LESS_MEMORY[name])
 
 
-def run_as_program(main: Callable[[], Optional[int]]) -> None:
+def run_as_program(main: Callable[[], Optional[int]], less_memory: str = "") -> None:
     """Call `main` as a program and exit with its result. A UserError is printed as one line, without a traceback.
 
+    Args: `less_memory`: what to do if the memory does not suffice.
+
+    A reader of the output that stops reading (`| head`) ends the program without a word, with the exit code 141.
     Ctrl-C and SIGTERM raise KeyboardInterrupt, unless `main` handles them itself. The exit code is then 130 or 143
     (143 for Ctrl-C while MindSpore compiles a graph, because MindSpore turns SIGINT into SIGTERM).
     """
     signal.signal(stop_number(), _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
-        sys.exit(main() or 0)
+        code = main() or 0
+        sys.stdout.flush()
+        sys.exit(code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at its end
+        sys.exit(128 + 13)  # as the signal SIGPIPE
     except UserError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -35,7 +51,8 @@ def run_as_program(main: Callable[[], Optional[int]]) -> None:
         print(f"error: {missing(error.name)}", file=sys.stderr)
         sys.exit(1)
     except MemoryError as error:
-        print(f"error: not enough memory ({one_line(error)}); --tile 256 needs less", file=sys.stderr)
+        advice = f"; {less_memory}" if less_memory else ""
+        print(f"error: not enough memory ({one_line(error)}){advice}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt as error:
         _exit_interrupted(error)
