@@ -45,12 +45,12 @@ fetch_python() {
     echo "fetching Python $FETCHED, which MindSpore takes, with uv" >&2
     export UV_PYTHON_INSTALL_DIR=$ROOT/.python/versions UV_HTTP_TIMEOUT=30
     if "$1" -m venv "$ROOT/.python" >"$log" 2>&1 && "$ROOT/.python/bin/pip" install -q uv >"$log" 2>&1 &&
-        "$uv" python install -q "$FETCHED" >"$log" 2>&1 && "$uv" python find -q --managed-python "$FETCHED"; then
+        "$uv" python install "$FETCHED" >"$log" 2>&1 && "$uv" python find -q --managed-python "$FETCHED"; then
         rm "$log"
         return
     fi
     echo "warning: MindSpore 2.8.0 takes Python 3.9 to 3.12, here is $("$1" --version), and uv could fetch no other" \
-        "($(tail -n 1 "$log" | cut -c 1-160)); what needs MindSpore is left out" >&2
+        "($(tail -n 1 "$log" | sed "s/^ *cause: *//" | cut -c 1-160)); what needs MindSpore is left out" >&2
     rm "$log"
     return 1
 }

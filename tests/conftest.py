@@ -1,4 +1,5 @@
 """Fixtures that all tests share."""
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -13,9 +14,27 @@ SHARED = ROOT.parent / "shared"
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """Have the missing packages printed after the last line of pytest, where everybody looks."""
-    line = needs.last_line([report.longrepr[2] for report in terminalreporter.getreports("skipped")])
-    config.add_cleanup(lambda: line and print(line))
+    """Have what is missing printed after the last line of pytest, where everybody looks."""
+    lines = needs.last_lines([report.longrepr[2] for report in terminalreporter.getreports("skipped")])
+    config.add_cleanup(lambda: [print(line) for line in lines])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """Skip a test file that imports MindSpore where there is none."""
+    return skipped_without_mindspore((yield), collector.path)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Skip a test that turns out to need MindSpore where there is none."""
+    return skipped_without_mindspore((yield), item.path)
+
+
+def skipped_without_mindspore(report, path):
+    if report.failed and importlib.util.find_spec("mindspore") is None and needs.names_mindspore(str(report.longrepr)):
+        report.outcome, report.longrepr = "skipped", (str(path), 0, needs.MINDSPORE)
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,10 @@ from __future__ import annotations
 import functools
 import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
-from typing import Iterable
+from typing import Iterable, List
 
 import pytest
 
@@ -20,6 +21,7 @@ HEADERS = {"libgtest-dev": "gtest/gtest.h", "libjpeg-dev": "jpeglib.h", "libpng-
 CPP = ("cmake", "g++", "make", *HEADERS)
 
 REASON = "needs the Debian package"
+MINDSPORE = "needs MindSpore"
 
 
 def need(packages: Iterable[str]) -> None:
@@ -42,14 +44,23 @@ def is_there(package: str) -> bool:
         capture_output=True).returncode == 0
 
 
-def last_line(reasons: Iterable[str]) -> str:
-    """The number of skipped tests, and the command that installs their packages. Empty if no package is missing.
+def names_mindspore(failure: str) -> bool:
+    """Whether a failure says that MindSpore is not installed: as Python says it, or as our commands do."""
+    return "No module named 'mindspore'" in failure or "needs MindSpore, which" in failure
+
+
+def last_lines(reasons: List[str]) -> List[str]:
+    """How many tests were skipped for want of packages and what installs them, and how many for want of MindSpore.
 
     Args:
         reasons: why tests were skipped, for whatever reason.
     """
+    lines = []
     absent = [reason.partition(REASON)[2].split() for reason in reasons if REASON in reason]
-    if not absent:
-        return ""
-    return (f"{len(absent)} tests were skipped for want of packages, which this installs: "
-            f"apt-get install -y --no-install-recommends {' '.join(sorted({*sum(absent, [])}))}")
+    if absent:
+        lines.append(f"{len(absent)} tests were skipped for want of packages, which this installs: "
+                     f"apt-get install -y --no-install-recommends {' '.join(sorted({*sum(absent, [])}))}")
+    if MINDSPORE in reasons:
+        lines.append(f"{reasons.count(MINDSPORE)} test files and tests were left out: they need MindSpore, which has "
+                     f"packages for Python 3.9 to 3.12, not for this {sys.version_info[0]}.{sys.version_info[1]}")
+    return lines

@@ -61,7 +61,7 @@ def whose(path: Path, description: Mapping[str, Any], data: str) -> str:
         path: checkpoint or exported model.
         description: of the network. That of an exported model holds the sha256 of its checkpoint.
     """
-    origin = description.get("checkpoint_sha256", "")
+    origin = "" if path.suffix == ".ckpt" else description.get("checkpoint_sha256", "")
     names = [name for name in SHIPPED if origin and shipped(name).is_file() and sha256(shipped(name)) == origin]
     of = f", exported from {names[0] if names else f'a checkpoint of sha256 {origin[:12]}'}" if origin else ""
     return f"scores of {path}{of} on {data}"
