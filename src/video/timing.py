@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Dict, List, Optional, Sequence, Tuple
 
 USUAL_RATE = Fraction(25)
-JUMP_BACK = 1  # seconds; a step back that is larger starts the times anew
+AHEAD = 8  # frames; where the times go back for longer, they begin anew
 TICK = Fraction(1, 90000)  # seconds; the unit of times where the rate varies
 COARSE_TICK = Fraction(1, 1000)
 MOST_A_SECOND = Fraction(120)  # of a file that has one rate
@@ -97,7 +97,7 @@ def _rising(times: List[Optional[Fraction]], step: Fraction) -> Tuple[List[Fract
         if time is None:
             wrong += 1
             continue
-        if latest is not None and time + shift < latest - JUMP_BACK:
+        if latest is not None and time + shift < latest and _stays_below(times[number + 1:number + 1 + AHEAD], latest - shift):
             shift, restarts = latest + step - time, restarts + 1
         if latest is None or time + shift > latest:
             good[number] = latest = time + shift
@@ -109,6 +109,10 @@ def _rising(times: List[Optional[Fraction]], step: Fraction) -> Tuple[List[Fract
     if restarts:
         notes.append(f"times: begin anew ({restarts} times within the film), continued without a gap")
     return _filled(good, len(times), step), notes
+
+
+def _stays_below(times: Sequence[Optional[Fraction]], latest: Fraction) -> bool:
+    return all(time is None or time <= latest for time in times)
 
 
 def _filled(good: Dict[int, Fraction], count: int, step: Fraction) -> List[Fraction]:

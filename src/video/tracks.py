@@ -12,13 +12,13 @@ from ..errors import one_line
 from .clip import Clip
 from .media import open_media
 from .metadata import copy_tags, named, suffix_of
-from .timing import JUMP_BACK
 
 # container -> encoder for sound that the container cannot hold as it is
 ENCODERS = {"webm": "libopus", "avi": "libmp3lame"}
 USUAL_ENCODER = "aac"
 LAYOUTS = {1: "mono", 6: "5.1", 7: "6.1", 8: "7.1"}  # number of channels -> their names; others become stereo
 STEREO_ONLY = ("libmp3lame",)
+JUMP_BACK = 0.5  # seconds; where the times of a track go back by more, they begin anew
 SAMPLE_RATE = 48000  # a rate that all of these encoders take
 
 
