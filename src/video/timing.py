@@ -97,7 +97,8 @@ def _rising(times: List[Optional[Fraction]], step: Fraction) -> Tuple[List[Fract
         if time is None:
             wrong += 1
             continue
-        if latest is not None and time + shift < latest and _stays_below(times[number + 1:number + 1 + AHEAD], latest - shift):
+        following = times[number + 1:number + 1 + AHEAD]
+        if latest is not None and time + shift < latest and _stay_below(following, latest - shift):
             shift, restarts = latest + step - time, restarts + 1
         if latest is None or time + shift > latest:
             good[number] = latest = time + shift
@@ -111,7 +112,7 @@ def _rising(times: List[Optional[Fraction]], step: Fraction) -> Tuple[List[Fract
     return _filled(good, len(times), step), notes
 
 
-def _stays_below(times: Sequence[Optional[Fraction]], latest: Fraction) -> bool:
+def _stay_below(times: Sequence[Optional[Fraction]], latest: Fraction) -> bool:
     return all(time is None or time <= latest for time in times)
 
 
