@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from golden.seeded import image, seeded
-from src.export.graph import DeformConvGraph, ExportGraph
+from src.export.dcn_graph import DeformConvGraph
+from src.export.graph import ExportGraph
 from src.network.aecrnet import Dehaze
 from src.network.dcn import DeformConv2d
 from src.spec import VALUE_RANGE

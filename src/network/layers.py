@@ -81,15 +81,16 @@ def spread(factor: Tensor, shape: Tuple[int, int, int, int]) -> Tensor:
 
 
 def reflect(x: Tensor, before: int, after: int, axis: int) -> Tensor:
-    """Mirror pixels along axis 2 or 3 of Tensor[n, c, h, w], without the edge pixel."""
-    size = x.shape[axis]
+    """Mirror pixels along axis 2 or 3 of Tensor[n, c, h, w], without the edge pixel. The size may stay open."""
+    if before + after == 0:
+        return x
     parts = []
     for i in range(before, 0, -1):
         parts.append(x[:, :, i:i + 1] if axis == 2 else x[:, :, :, i:i + 1])
     parts.append(x)
-    for i in range(size - 2, size - 2 - after, -1):
-        parts.append(x[:, :, i:i + 1] if axis == 2 else x[:, :, :, i:i + 1])
-    return x if before + after == 0 else ops.concat(parts, axis)
+    for i in range(2, after + 2):
+        parts.append(x[:, :, -i:1 - i] if axis == 2 else x[:, :, :, -i:1 - i])
+    return ops.concat(parts, axis)
 
 
 def zero_pad(x: Tensor, padding: int) -> Tensor:
