@@ -84,12 +84,13 @@ def missing(source: av.container.InputContainer, result: av.container.InputConta
 
 
 def left_out(source: av.container.InputContainer, copied: Iterable[int]) -> List[str]:
-    """A line for each stream that is not copied. The text track of a MOV file's chapters is copied as chapters."""
+    """Lines on the streams that are not copied. The text track of a MOV file's chapters is copied as chapters."""
     others = [stream for stream in source.streams if stream.index not in copied]
+    data = [str(stream.index) for stream in others if stream.type == "data"]
     if "mov" in source.format.name and hasattr(source, "chapters") and source.chapters():
-        texts = [stream for stream in others if stream.type == "data"]
-        others = [stream for stream in others if stream not in texts[:1]]
-    return [f"{named(stream)}: left out" + _what(stream) for stream in others]
+        data = data[1:]
+    lines = [f"{named(stream)}: left out" + _what(stream) for stream in others if stream.type != "data"]
+    return lines + [f"data: stream {', '.join(data)}: left out"] * bool(data)
 
 
 def _what(stream: av.stream.Stream) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections import Counter
 from fractions import Fraction
 from typing import Dict, List, Optional, Tuple
 
@@ -49,6 +50,7 @@ class Tracks:
         self.has_sound = any(track.type == "audio" for track in copied)
         self._packets = source.demux(*copied) if copied else iter(())
         self._next: Optional[av.Packet] = None  # a packet that is read but not yet due
+        self._damaged: Counter = Counter()  # packets that cannot be decoded, by the index of their track
         self._shifts: Dict[int, int] = {}  # index of a track in the source -> what its times change by
         self._ends: Dict[int, Tuple[int, int]] = {}  # time and end of the latest packet in the result
 
@@ -131,11 +133,13 @@ class Tracks:
                 packet.stream = track
                 self._result.mux(packet)
             return
-        encoded = []
-        with contextlib.suppress(av.error.FFmpegError):  # the sound of a damaged packet is left out
-            for frame in packet.decode():
-                encoded += track.encode(frame)
+        try:
+            encoded = [new for frame in packet.decode() for new in track.encode(frame)]
+        except av.error.FFmpegError:
+            encoded, self._damaged[packet.stream.index] = [], self._damaged[packet.stream.index] + 1
         self._result.mux(encoded + track.encode() if is_end else encoded)
+        if is_end and self._damaged[packet.stream.index]:
+            self.notes.append(f"{named(packet.stream)}: {self._damaged[packet.stream.index]} packets cannot be decoded")
 
 
 def _reason(error: Exception) -> str:

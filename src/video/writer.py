@@ -96,10 +96,10 @@ class _Pictures:
         if self._clip.alpha is not None:
             alpha = self._clip.alpha.popleft()
             frame = np.dstack([frame, alpha]) if self._alpha else frame
-        start = self._places[self._count]
+        picture, start = self._encodable(np.ascontiguousarray(frame)), self._places[self._count]
+        picture.time_base = self.stream.codec_context.time_base
         for place in range(start, start + (self._lengths[start] if self._repeats else 1)):
-            picture = self._encodable(np.ascontiguousarray(frame))
-            picture.time_base, picture.pts = self.stream.codec_context.time_base, place
+            picture.pts = place
             self._mux(picture)
         self._count += 1
         return self._clip.times[self._count - 1]
