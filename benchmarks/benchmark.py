@@ -5,7 +5,7 @@
 
 Each case runs in three processes. The first runs our code and the floor in turns, and gives the medians. The others run
 our code or the floor alone, and give its peak memory, minus that of a process that has imported MindSpore. No other
-program should run at the same time. benchmark_cases.py defines the cases and the floors.
+program should run at the same time. benchmark_cases.py lists the cases and their floors.
 """
 from __future__ import annotations
 

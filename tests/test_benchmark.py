@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import benchmark as benchmark_command
 import pytest
+
+import benchmark_cases
 
 pytestmark = pytest.mark.slow
 
@@ -27,6 +30,10 @@ def test_figures_are_printed_and_written(tmp_path):
     assert 0 < case["floor_peak_mb"] < 2000
     assert figures["cases"]["start_up"]["ours_s"] > 0 and "ratio" not in figures["cases"]["start_up"]
     assert [line.split()[0] for line in run.stdout.splitlines()[-2:]] == ["wide_conv", "start_up"]
+
+
+def test_every_case_of_the_command_is_defined():
+    assert tuple(benchmark_cases.CASES) == benchmark_command.CASES
 
 
 def test_bad_flags_end_in_one_line():

@@ -2,12 +2,12 @@
 import hashlib
 import importlib.util
 
-import benchmark_runtimes
 import numpy as np
 import pytest
 from mindspore import Tensor, ops
 from test_export_graph import FORMS, seeded_network
 
+import benchmark_runtimes
 from golden.seeded import image
 from src.cli import export
 from src.errors import InputError
