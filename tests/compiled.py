@@ -16,7 +16,7 @@ from mindspore import ParameterTuple, Tensor, nn
 both_modes = pytest.mark.parametrize("mode", [mindspore.GRAPH_MODE, mindspore.PYNATIVE_MODE],
                                      ids=["graph", "pynative"])
 
-# the graph of a whole network takes seconds to compile
+# for tests whose graph takes long to compile
 both_modes_slow_graph = pytest.mark.parametrize("mode", [
     pytest.param(mindspore.GRAPH_MODE, marks=pytest.mark.slow, id="graph"),
     pytest.param(mindspore.PYNATIVE_MODE, id="pynative")])

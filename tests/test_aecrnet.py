@@ -123,7 +123,7 @@ class GiteeStages(nn.Cell):
         return found_down3, found_block6, net.dcn_block(block6), out
 
 
-@both_modes
+@both_modes_slow_graph
 @CASES
 def test_gitee_stages_are_the_references(golden_gitee, case, mode):
     """Each stage from the reference's own input to it, within 2e-5 of its range, where float32 can tell.

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, ops
 
-from compiled import Function, Gradients, arrays, both_modes, difference, running
+from compiled import Function, Gradients, arrays, both_modes, both_modes_slow_graph, difference, running
 from golden.seeded import image, seeded
 from src.network import dcn
 from src.network.dcn import DCN, DeformConv2d, modulated_deform_conv2d
 
 ROOT = Path(__file__).resolve().parent.parent
 both_backends = pytest.mark.parametrize("backend", ["gather", "native"])
+SLOW_CASES = ("nomask", "far")  # of the golden numbers
 GEOMETRIES = {  # kernel, stride, padding, dilation: with as few equal numbers as possible
     "3x2": ((3, 2), (2, 1), (1, 0), (2, 1)),
     "2x3": ((2, 3), (1, 2), (0, 2), (1, 2)),
@@ -117,7 +118,7 @@ def assert_golden(golden, name, case, result):
 
 @both_modes
 @both_backends
-@pytest.mark.parametrize("name", ["k3", "asym", "nomask", "far"])
+@pytest.mark.parametrize("name", ["k3", "asym", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW_CASES)])
 def test_golden_output_and_gradients_on_five_equal_calls_and_after_other_inputs(golden_official, name, backend, mode):
     case = golden_case(golden_official, name)
     case.backend = backend
@@ -131,7 +132,7 @@ def test_golden_output_and_gradients_on_five_equal_calls_and_after_other_inputs(
             assert_golden(golden_official, name, case, arrays(function(*case.arguments())))
 
 
-@both_modes
+@both_modes_slow_graph
 @both_backends
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_output_equals_the_definition(name, backend, mode):
@@ -208,7 +209,7 @@ def test_chunks_do_not_change_output_or_gradients(monkeypatch, mode):
                 np.testing.assert_allclose(a, b, rtol=0, atol=2e-5)
 
 
-@both_modes
+@both_modes_slow_graph
 @pytest.mark.parametrize("name", GEOMETRIES)
 def test_zero_offsets_and_a_mask_of_ones_give_the_plain_convolution(name, mode):
     case = random_case(name, channels=(6, 4), size=(8, 7))

@@ -338,6 +338,7 @@ def test_arch_paper_runs_in_its_own_range(tmp_path):
     assert np.array_equal(Dehazer(path).dehaze(image), np.rint(np.clip(out, 0, 1) * 255).astype(np.uint8))
 
 
+@pytest.mark.slow
 def test_graph_pynative_and_batch_agree(runner):
     x = seeded_image(2, (2, 3, 24, 36), 255).astype(np.float32)
     operator_by_operator = np.concatenate([runner(x[:1]), runner(x[1:])])
