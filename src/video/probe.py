@@ -65,16 +65,18 @@ def probe(path: Path) -> Clip:
             _refuse_truncated(path, look, container, video)
             return _clip(path, look, container, video)
     except av.error.FFmpegError as error:
-        raise InputError(f"{path}: cannot be read as a video ({error.strerror or one_line(error)})") from None
+        raise InputError(f"{path}: cannot be read as a video ({error.strerror or one_line(error)}); it may be cut "
+                         "short, or of another kind") from None
 
 
 def _film(path: Path, container: av.container.InputContainer) -> av.VideoStream:
     """The picture stream that players show. Raises: InputError if there is none."""
-    films = [stream for stream in container.streams.video
-             if not stream.disposition & av.stream.Disposition.attached_pic and stream.codec_context is not None]
+    covers = [stream for stream in container.streams.video
+              if stream.disposition & av.stream.Disposition.attached_pic]
+    films = [stream for stream in container.streams.video if stream not in covers and stream.codec_context is not None]
     if not films:
-        found = "only a cover" if container.streams.video else "no pictures"
-        raise InputError(f"{path}: holds {found}, and no film that this PyAV can decode")
+        found = "only a cover" if covers else "no pictures that this PyAV can decode"
+        raise InputError(f"{path}: is no video, it holds {found}")
     best = container.streams.best("video")
     return best if best in films else films[0]
 
@@ -142,6 +144,8 @@ def _differences(look: _Look, turn: Turn, colours: Colours, size: Tuple[int, int
                      "cd/m2 is white")
     elif (bits := max(component.bits for component in look.first.format.components)) > 8:
         notes.append(f"colours: {bits} bits become 8")
+    if _is_finer(look.first.format):
+        notes.append("colours: one for each pixel or two becomes one for each four (4:2:0)")
     beside = [text for name, text in IN_PICTURES.items() if look.first.side_data.get(name) is not None]
     if beside:
         notes.append(f"left out: {', '.join(beside)}, which the pictures carry")
@@ -152,3 +156,10 @@ def _differences(look: _Look, turn: Turn, colours: Colours, size: Tuple[int, int
     if look.stop:
         notes.append(f"damage: the file ends early ({look.stop})")
     return notes
+
+
+def _is_finer(pixels: av.VideoFormat) -> bool:
+    """Whether the layout stores colour for more than each fourth pixel."""
+    if pixels.is_rgb:
+        return True
+    return len(pixels.components) >= 3 and pixels.chroma_width(64) * pixels.chroma_height(64) > 32 * 32
