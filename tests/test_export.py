@@ -19,6 +19,7 @@ from src.dehaze.dehazer import SHIPPED_CHECKPOINT, Dehazer
 from src.errors import InputError, UsageError
 from src.export import lite
 from src.export.comparison import compare
+from src.export.lite_rules import RULES
 from src.network.aecrnet import Dehaze
 from src.network.checkpoint import describe, save_checkpoint
 from src.runtime.mindir_runner import MindirRunner
@@ -107,7 +108,7 @@ def test_export_ends_with_the_failed_comparison(models, tmp_path, monkeypatch):
 
 
 def test_an_operator_that_lite_lacks_is_named_and_the_model_stays(models, tmp_path, monkeypatch):
-    monkeypatch.delitem(lite.RULES, "Sigmoid")
+    monkeypatch.delitem(RULES, "Sigmoid")
     with pytest.raises(InputError, match=r"m.mindir: operator Sigmoid \(.*\) is not in the table for MindSpore Lite"):
         export.main(["--ckpt_path", str(models.gitee), "--image_height", "16", "--image_width", "16", "--lite2",
                      "--file_name", str(tmp_path / "m")])

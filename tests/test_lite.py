@@ -8,7 +8,8 @@ from mindspore.train.mind_ir_pb2 import ModelProto
 import lite_tools
 from lite_tools import run_raw
 from src.errors import InputError
-from src.export.lite import RULES, rewrite_for_lite20
+from src.export.lite import rewrite_for_lite20
+from src.export.lite_rules import RULES
 
 pytestmark = pytest.mark.slow
 
