@@ -348,72 +348,67 @@ def test_graph_pynative_and_batch_agree(runner):
     assert np.abs(operator_by_operator - as_a_graph).max() < 0.01
 
 
-class Recording(CheckpointRunner):
-    """Records the way of each call, and calls neither network."""
+@pytest.fixture
+def recording(monkeypatch):
+    """A runner that records in `ways` how it calls its network, which returns its input."""
+    ways = []
 
-    def __init__(self):
-        from collections import Counter
+    class Net(Dehaze):
+        def construct(self, x):
+            ways.append("PyNative")
+            return x
 
-        self.ways, self._compiled, self._expected, self._seen = [], set(), Counter(), Counter()
-        self._compilations, self._prepared = 0, None
-
-    def _net(self, x):
-        self.ways.append("PyNative")
-        return x
-
-    def _graph(self, x):
-        self.ways.append("graph")
-        return x
+    monkeypatch.setattr(mindspore, "jit", lambda net: lambda x: ways.append("graph") or x)
+    runner = network_runner.CellRunner(Net("paper").set_train(False))
+    runner.ways = ways
+    return runner
 
 
 LARGE, MEDIUM, SMALL = (np.zeros((1, 3, *size), np.float32) for size in ((480, 640), (240, 320), (32, 32)))
 
 
-def test_one_image_is_compiled_only_if_it_takes_longer_than_compiling():
-    recording = Recording()
+def test_one_image_is_compiled_only_if_it_takes_longer_than_compiling(recording):
     for image in (LARGE, MEDIUM, SMALL):
         recording.expect(image.shape, 1)
         recording(image)
     assert recording.ways == ["graph", "PyNative", "PyNative"]
 
 
-def test_many_announced_images_are_compiled_from_the_first():
-    recording = Recording()
+def test_many_announced_images_are_compiled_from_the_first(recording):
     recording.expect(MEDIUM.shape, 2)
     recording.expect(SMALL.shape, 7)
     recording(MEDIUM), recording(SMALL)
     assert recording.ways == ["graph", "PyNative"]
 
 
-def test_a_size_that_keeps_coming_is_compiled_unannounced():
-    recording = Recording()
+def test_a_size_that_keeps_coming_is_compiled_unannounced(recording):
     for _ in range(3):
         recording(MEDIUM)
     assert recording.ways == ["PyNative", "graph", "graph"]
 
 
-def test_huge_images_are_not_compiled_for_the_sake_of_memory():
-    recording = Recording()
+def test_huge_images_are_not_compiled_for_the_sake_of_memory(recording):
     recording.expect((1, 3, 1000, 1004), 50)
     recording(np.zeros((1, 3, 1000, 1004), np.float32))
     assert recording.ways == ["PyNative"]
 
 
-def test_graphs_of_former_sizes_are_given_back(monkeypatch):
+def test_graphs_of_former_sizes_are_given_back(recording, monkeypatch):
     freed = []
     monkeypatch.setattr(mindspore, "ms_memory_recycle", lambda: freed.append(True))
-    recording = Recording()
     shapes = [(1, 3, 240, width) for width in (320, 324, 328)]
     for shape in shapes:
         recording.expect(shape, 5)
         for _ in range(5):
             recording(np.zeros(shape, np.float32))
-    assert set(recording.ways) == {"graph"} and freed == [True] and recording._compiled == {shapes[2]}
+    assert set(recording.ways) == {"graph"} and freed == [True]
+    recording(np.zeros(shapes[0], np.float32)), recording(np.zeros(shapes[2], np.float32))
+    assert recording.ways[-2:] == ["PyNative", "graph"]
 
 
-def test_memory_is_bounded_over_many_sizes(monkeypatch):
+def test_memory_is_bounded_over_many_sizes(recording, monkeypatch):
     """MindSpore never frees all of a graph, and frees the operators of a shape only when told to."""
-    recording, cleared = Recording(), []
+    cleared = []
     monkeypatch.setattr(mindspore, "ms_memory_recycle", lambda: None)
     monkeypatch.setattr(network_runner._pynative_executor, "clear_res", lambda: cleared.append(len(recording.ways)))
     shapes = [(1, 3, 240, 320 + 4 * number) for number in range(network_runner.MAX_COMPILED + 9)]
