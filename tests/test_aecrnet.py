@@ -192,6 +192,7 @@ def cut_back(net, x):
     return net(Tensor(mirrored)).asnumpy()[:, :, :h, :w]
 
 
+@pytest.mark.slow
 @BOTH_ARCHS
 def test_images_of_a_batch_do_not_mix_in_evaluation(arch):
     net = set_weights(Dehaze(arch), 0.7, 0.5).set_train(False)

@@ -1,5 +1,6 @@
 """Which module may import which. The tests see every import: within functions, for type checkers, of both names."""
 import ast
+import functools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -168,6 +169,7 @@ def test_what_is_imported_from_a_module_is_defined_there():
     assert not found
 
 
+@functools.cache
 def names_imported_by(name):
     tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
     return {alias.asname or alias.name for node in ast.walk(tree)

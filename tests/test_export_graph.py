@@ -22,6 +22,7 @@ def seeded_network(arch, dcn_sampling):
     return net.set_train(False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch, dcn_sampling", FORMS)
 def test_export_graph_computes_what_the_network_computes(arch, dcn_sampling):
     net = seeded_network(arch, dcn_sampling)

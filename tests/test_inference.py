@@ -427,6 +427,7 @@ def test_an_unknown_device_is_named(random_checkpoint):
         CheckpointRunner(random_checkpoint, "Abacus")
 
 
+@pytest.mark.slow
 def test_compare_work_sizes_prints_a_line_for_each_photo_and_their_mean(random_checkpoint, tmp_path, capsys):
     import compare_work_sizes
 
