@@ -93,5 +93,10 @@ def test_videos_of_one_name_get_results_of_their_own(tmp_path):
     for name in ("clip.mts", "clip.MP4", "clip.3gp", "other.wmv"):
         (folder / name).write_bytes(b"\0")
     jobs = plan([str(folder)], str(tmp_path / "out")).jobs
+    long = [folder / ("a" * 251 + suffix) for suffix in (".wmv", ".mpg")]
+    for path in long:
+        path.write_bytes(b"\0")
+    assert {job.target.name for job in plan([str(path) for path in long], str(tmp_path / "out")).jobs} == {
+        "a" * 247 + ".wmv.mp4", "a" * 247 + ".mpg.mp4"}
     assert {job.source.name: job.target.name for job in jobs} == {
         "clip.mts": "clip.mts.mp4", "clip.MP4": "clip.MP4", "clip.3gp": "clip.3gp.mp4", "other.wmv": "other.mp4"}

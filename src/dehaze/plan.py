@@ -15,6 +15,9 @@ from ..video.rules import CODECS, is_video, is_video_result, result_name
 from .search import Found, Search, explained
 
 
+LONGEST_NAME = 255  # bytes
+
+
 class Job(NamedTuple):
     """One file to dehaze."""
 
@@ -129,7 +132,14 @@ def _apart(names: List[Tuple[Path, Path]]) -> List[Path]:
     """(name of a file, name of its result) -> names of the results. clip.mts beside clip.mp4 becomes clip.mts.mp4."""
     count = Counter(str(result).lower() for _, result in names)
     return [result if count[str(result).lower()] == 1 or not is_video(name) or is_video_result(name)
-            else result.with_name(name.name + result.suffix) for name, result in names]
+            else result.with_name(_shortened(name.stem, name.suffix + result.suffix)) for name, result in names]
+
+
+def _shortened(stem: str, suffix: str) -> str:
+    """The two together, the stem cut so that no file system finds the name too long."""
+    while len(os.fsencode(stem + suffix)) > LONGEST_NAME:
+        stem = stem[:-1]
+    return stem + suffix
 
 
 def _refuse_overwriting(jobs: List[Job]) -> None:

@@ -1,6 +1,7 @@
 """Which files are videos, and how each is encoded. Imports nothing slow, so that a command line is checked at once."""
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from ..files import PathLike
@@ -24,7 +25,7 @@ def is_video(path: PathLike) -> bool:
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix == ".ts" and path.is_file():
-        with open(path, "rb") as file:
+        with contextlib.suppress(OSError), open(path, "rb") as file:
             return file.read(1) == TRANSPORT_STREAM
     return suffix in CODECS or suffix in READ_ONLY
 
