@@ -10,12 +10,9 @@ from typing import Dict, List, NamedTuple, Sequence, Tuple
 from ..data.formats import is_written, kind_of, suffixes_written
 from ..data.reading import read_header
 from ..errors import InputError, UsageError
-from ..files import make_output_folder, path_rule
+from ..files import LONGEST_NAME, make_output_folder, path_rule
 from ..video.rules import CODECS, is_video, is_video_result, result_name
 from .search import Found, Search, explained
-
-
-LONGEST_NAME = 255  # bytes
 
 
 class Job(NamedTuple):
