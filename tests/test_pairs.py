@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from src.data.images import write_image
-from src.data.pairs import Pair, find_pairs, load_pair
+from src.data.pairs import Pair, find_pairs, load_pair, unused_files
 from src.errors import InputError, UsageError
 
 
@@ -66,7 +66,7 @@ def test_hazy_images_without_ground_truth_are_listed_and_stop_training(tmp_path)
     (["hazy/1.png"], "holds no folder named gt or clear"),
     (["hazy/readme.txt", "gt/1.png"], "hazy: no images"),
     (["hazy/1.png", "gt/readme.txt"], "gt: no images"),
-    (["hazy/1.png", "hazy/1.jpg", "gt/1.png"], "1.png: has the same name as 1.jpg"),
+    (["hazy/1.png", "hazy/1.jpg", "gt/1.png"], "1.png: has the same name as .*/1.jpg"),
 ])
 def test_folders_that_cannot_be_used_are_named(tmp_path, names, message):
     with pytest.raises(InputError, match=message):
@@ -132,3 +132,41 @@ def test_real_sots_pairs_are_all_found(shared_data):
     assert len(pairs) == 50 and not unmatched
     hazy, clear = load_pair(pairs[0])
     assert hazy.shape == clear.shape == (460, 620, 3)
+
+
+def test_images_in_parts_are_found(tmp_path):
+    """RESIDE's OTS as it is unpacked, and one of which half lies in parts."""
+    clear = [f"clear/000{number}.jpg" for number in range(4)]
+    touch(tmp_path / "OTS", *clear, "hazy/part1/0000_0.8_0.04.jpg", "hazy/part1/0002_0.8_0.04.jpg",
+          "hazy/part2/0001_0.8_0.04.jpg", "hazy/part2/0003_0.8_0.04.jpg", "hazy/.trash/0009_0.8_0.04.jpg")
+    touch(tmp_path / "mixed", *clear, "hazy/0000_0.8_0.04.jpg", "hazy/part1/0001_0.8_0.04.jpg",
+          "hazy/0002_0.8_0.04.jpg", "hazy/part1/0003_0.8_0.04.jpg")
+    wanted = {f"000{number}_0.8_0.04.jpg": f"000{number}.jpg" for number in range(4)}
+    for name in ("OTS", "mixed"):
+        assert matched(tmp_path / name, "RESIDE") == (wanted, []) == matched(tmp_path / name, "RESIDE", train=True)
+    touch(tmp_path / "OTS", "hazy/part2/0000_0.8_0.04.jpg")
+    with pytest.raises(InputError, match=r"part2/0000_0.8_0.04.jpg: has the same name as .*part1/0000_0.8_0.04.jpg"):
+        find_pairs(tmp_path / "OTS", "RESIDE")
+
+
+def test_files_that_belong_to_no_pair_are_counted(tmp_path):
+    touch(tmp_path, "hazy/a.png", "clear/a.png", "clear/b.png", "clear/c.png", "hazy/depth.mat", "hazy/.x.png",
+          "other/d.png")
+    pairs, _ = find_pairs(tmp_path, "Pairs")
+    assert unused_files(pairs) == f"1 .mat files in {tmp_path}/hazy, 2 images in {tmp_path}/clear"
+    touch(tmp_path / "full", "hazy/a.png", "clear/a.png")
+    assert unused_files(find_pairs(tmp_path / "full", "Pairs")[0]) == ""
+
+
+def test_the_test_folder_of_a_layout_is_found_for_scores(tmp_path):
+    touch(tmp_path, "RESIDE/train/hazy/1_1.png", "RESIDE/train/clear/1.png", "RESIDE/test/hazy/2_1.png",
+          "RESIDE/test/clear/2.png")
+    assert matched(tmp_path, "RESIDE", train=True)[0] == {"1_1.png": "1.png"}
+    assert matched(tmp_path, "RESIDE")[0] == {"2_1.png": "2.png"}
+
+
+def test_errors_name_the_flag_that_gave_the_folder(tmp_path):
+    touch(tmp_path, "hazy/a.png")
+    for folder, text in ((tmp_path / "none", "no such folder"), (tmp_path, "holds no folder named gt or clear")):
+        with pytest.raises(InputError, match=f"--dir_test {folder}: {text}"):
+            find_pairs(folder, "RESIDE", flag="--dir_test")

@@ -19,7 +19,7 @@ from types import SimpleNamespace
 from typing import List, Optional, Tuple
 
 from ..data.demo import write_demo_set
-from ..data.pairs import PAIR_LAYOUTS, Pair, find_pairs
+from ..data.pairs import PAIR_LAYOUTS, Pair, find_pairs, unused_files
 from ..dehaze.dehazer import BENCHMARK_CHECKPOINT
 from ..errors import UsageError
 from ..evaluate.evaluation import Evaluation
@@ -59,6 +59,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     evaluation.start()
     evaluation.run()
     if ranks.rank == 0:
+        if unused := unused_files([*pairs, *(Pair(path.stem, path, path) for path in unmatched)]):
+            print(f"note: not scored: {unused}", file=sys.stderr)
         for path in unmatched:
             print(f"error: {path}: no ground truth", file=sys.stderr)
         evaluation.write(unmatched)

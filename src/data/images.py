@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -69,9 +69,18 @@ def list_images(folder: PathLike, recursive: bool = False) -> List[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    found = folder.rglob("*") if recursive else folder.iterdir()
-    images = sorted(
-        path for path in found if formats.is_photo(path) and not path.name.startswith(".") and path.is_file())
+    images = sorted(path for path in _files(folder, recursive) if formats.is_photo(path) and path.is_file())
     if not images:
         raise InputError(f"{folder}: no images ({', '.join(formats.suffixes_read())})")
     return images
+
+
+def _files(folder: Path, recursive: bool) -> Iterator[Path]:
+    """What lies in the folder without hidden names. Raises: OSError, also for a subfolder that may not be read."""
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if recursive and path.is_dir() and not path.is_symlink():
+            yield from _files(path, recursive)
+        else:
+            yield path

@@ -13,6 +13,7 @@ and image format do not matter. Both kinds may also lie in one folder, as in NH-
 """
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -20,6 +21,7 @@ import numpy as np
 
 from ..errors import InputError, UsageError
 from ..files import PathLike
+from .formats import is_photo
 from .haze import RESIDE_BORDER
 from .images import list_images, read_image
 
@@ -35,19 +37,24 @@ class Pair(NamedTuple):
     clear: Path
 
 
-def find_pairs(dir_data: PathLike, layout: str, train: bool = False) -> Tuple[List[Pair], List[Path]]:
+def find_pairs(dir_data: PathLike, layout: str, train: bool = False, flag: str = "--dir_data"
+               ) -> Tuple[List[Pair], List[Path]]:
     """The pairs of a data set in the order of their names, and the hazy images without ground truth.
 
-    The set lies in the first of these folders that exists: `dir_data`/`layout`/train (for training only),
-    `dir_data`/`layout`, `dir_data`.
+    The set lies in the first of these folders that exists: `dir_data`/`layout`/train, or for scores
+    `dir_data`/`layout`/test; `dir_data`/`layout`; `dir_data`. The images may lie in subfolders of its folders, such as
+    the part1, part2, ... of RESIDE's OTS.
+
+    Args:
+        flag: what the user gave the folder with, for the errors.
 
     Raises: InputError if a folder is missing, unreadable or without images, or if two hazy images share a name. For
     training also if a hazy image has no ground truth. UsageError if `layout` is unknown.
     """
     if layout not in PAIR_LAYOUTS:
         raise UsageError(f"unknown data layout {layout}: choose from {', '.join(PAIR_LAYOUTS)}")
-    folder = data_folder(dir_data, layout, train)
-    hazy, clear = _hazy_and_clear(folder, layout)
+    folder = data_folder(dir_data, layout, train, flag)
+    hazy, clear = _hazy_and_clear(folder, layout, flag)
     truths = _by_stem(clear)
     pairs, unmatched = [], []
     for path in hazy:
@@ -58,11 +65,22 @@ def find_pairs(dir_data: PathLike, layout: str, train: bool = False) -> Tuple[Li
             pairs.append(Pair(path.stem, path, truth))
     _refuse_equal_names(pairs)
     if not hazy:
-        raise InputError(f"--dir_data {folder}: no image is named ..._hazy, as those of {layout} are")
+        raise InputError(f"{flag} {folder}: no image is named ..._hazy, as those of {layout} are")
     if train and unmatched:
         raise InputError(
-            f"--dir_data {folder}: {len(unmatched)} hazy images without ground truth, the first is {unmatched[0].name}")
+            f"{flag} {folder}: {len(unmatched)} hazy images without ground truth, the first is {unmatched[0].name}")
     return pairs, unmatched
+
+
+def unused_files(pairs: Sequence[Pair]) -> str:
+    """The files beside the images of `pairs` that belong to no pair, counted by kind. Empty: there are none."""
+    used = {path for pair in pairs for path in (pair.hazy, pair.clear)}
+    kinds: Counter = Counter()
+    for folder in sorted({path.parent for path in used}):
+        for path in folder.iterdir():
+            if path not in used and path.is_file() and not path.name.startswith("."):
+                kinds[f"images in {folder}" if is_photo(path) else f"{path.suffix or 'other'} files in {folder}"] += 1
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
 
 
 def load_pair(pair: Pair) -> Tuple[np.ndarray, np.ndarray]:
@@ -84,47 +102,48 @@ def match_sizes(pair: Pair, hazy: np.ndarray, clear: np.ndarray) -> Tuple[np.nda
     return hazy, clear[RESIDE_BORDER:-RESIDE_BORDER, RESIDE_BORDER:-RESIDE_BORDER]
 
 
-def data_folder(dir_data: PathLike, layout: str, train: bool) -> Path:
+def data_folder(dir_data: PathLike, layout: str, train: bool, flag: str = "--dir_data") -> Path:
     """The folder of the images of `layout`, see `find_pairs`. Raises: InputError if `dir_data` is not a folder."""
     root = Path(dir_data)
     if not root.is_dir():
-        raise InputError(f"--dir_data {root}: no such folder")
-    candidates = ([root / layout / "train"] if train else []) + [root / layout]
+        raise InputError(f"{flag} {root}: no such folder")
+    candidates = [root / layout / ("train" if train else "test"), root / layout]
     return next((folder for folder in candidates if folder.is_dir()), root)
 
 
-def images_in(folder: Path, recursive: bool = False) -> List[Path]:
+def images_in(folder: Path, recursive: bool = False, flag: str = "--dir_data") -> List[Path]:
     """As `images.list_images`; raises InputError also for a folder that the user may not read."""
     try:
         return list_images(folder, recursive)
     except OSError as error:
-        raise InputError(f"--dir_data {folder}: cannot be read ({error.strerror})") from None
+        raise InputError(f"{flag} {folder}: cannot be read ({error.strerror})") from None
 
 
-def subfolder(folder: Path, names: Sequence[str]) -> Path:
+def subfolder(folder: Path, names: Sequence[str], flag: str = "--dir_data") -> Path:
     """The folder inside `folder` with one of `names`. The names are in lower case; the case of the folder is ignored.
 
     Raises: InputError if there is none.
     """
-    found = _subfolders(folder)
+    found = _subfolders(folder, flag)
     for name in names:
         if name in found:
             return found[name]
-    raise InputError(f"--dir_data {folder}: holds no folder named {' or '.join(names)}")
+    raise InputError(f"{flag} {folder}: holds no folder named {' or '.join(names)}")
 
 
-def _subfolders(folder: Path) -> Dict[str, Path]:
+def _subfolders(folder: Path, flag: str) -> Dict[str, Path]:
     try:
         return {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
     except OSError as error:
-        raise InputError(f"--dir_data {folder}: cannot be read ({error.strerror})") from None
+        raise InputError(f"{flag} {folder}: cannot be read ({error.strerror})") from None
 
 
-def _hazy_and_clear(folder: Path, layout: str) -> Tuple[List[Path], List[Path]]:
-    if layout in NTIRE_LAYOUTS and not _subfolders(folder).keys() & {"hazy", "haze", "gt", "clear"}:
-        mixed = images_in(folder)
+def _hazy_and_clear(folder: Path, layout: str, flag: str) -> Tuple[List[Path], List[Path]]:
+    if layout in NTIRE_LAYOUTS and not _subfolders(folder, flag).keys() & {"hazy", "haze", "gt", "clear"}:
+        mixed = images_in(folder, flag=flag)
         return [path for path in mixed if path.stem.lower().endswith("_hazy")], mixed
-    return images_in(subfolder(folder, ("hazy", "haze"))), images_in(subfolder(folder, ("gt", "clear")))
+    hazy, clear = (subfolder(folder, names, flag) for names in (("hazy", "haze"), ("gt", "clear")))
+    return images_in(hazy, True, flag), images_in(clear, True, flag)
 
 
 def _truth(hazy: Path, layout: str, truths: Dict[str, List[Path]]) -> Optional[Path]:
@@ -158,4 +177,4 @@ def _refuse_equal_names(pairs: List[Pair]) -> None:
     for pair in pairs:
         other = seen.setdefault(pair.name, pair)
         if other is not pair:
-            raise InputError(f"{pair.hazy}: has the same name as {other.hazy.name}")
+            raise InputError(f"{pair.hazy}: has the same name as {other.hazy}")

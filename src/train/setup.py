@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import zlib
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +13,8 @@ import numpy as np
 
 from ..data.dataset import TrainDataset
 from ..data.demo import write_demo_set
-from ..data.pairs import Pair, find_pairs
-from ..data.sources import open_source
+from ..data.pairs import Pair, find_pairs, unused_files
+from ..data.sources import PairSource, open_source
 from ..device import select_device
 from ..distributed.ranks import Ranks, join_ranks
 from ..errors import InputError, UsageError
@@ -56,23 +57,29 @@ def train_dataset(options: SimpleNamespace, ranks: Ranks) -> TrainDataset:
     source = open_source(
         folder, layout, options.cache_mb, tuple(options.airlight_range),
         tuple(options.beta_range), options.nyu_frame, options.depth_first, options.depth_last)
+    if ranks.rank == 0 and isinstance(source, PairSource) and (unused := unused_files(source.pairs)):
+        print(f"note: not trained on: {unused}", file=sys.stderr)
     return TrainDataset(
         source, options.patch_size, options.batch_size, options.seed, options.repeat, ranks.size, ranks.rank,
         options.scales, not options.no_augment, not options.no_turns, VALUE_RANGE[options.arch],
         options.num_parallel_workers)
 
 
-def validation_pairs(options: SimpleNamespace) -> List[Pair]:
-    """The validation images. Empty if `--data_test` is empty."""
+def validation_pairs(options: SimpleNamespace, rank: int = 0) -> List[Pair]:
+    """The validation images. Empty if `--data_test` is empty. Rank 0 says what is left out."""
     if not options.data_test:
         return []
-    pairs, _ = find_pairs(*_located(options.dir_test or options.dir_data, options.data_test))
+    folder, layout = _located(options.dir_test or options.dir_data, options.data_test)
+    pairs, unmatched = find_pairs(folder, layout, flag="--dir_test" if options.dir_test else "--dir_data")
+    if unmatched and rank == 0:
+        print(f"note: {len(unmatched)} validation images without ground truth are left out, the first is "
+              f"{unmatched[0]}", file=sys.stderr)
     return choose_images(pairs, options.test_images)
 
 
 def validation(options: SimpleNamespace, ranks: Ranks) -> Optional[Validation]:
     """The scores on the validation images. None if there are none."""
-    pairs = validation_pairs(options)
+    pairs = validation_pairs(options, ranks.rank)
     if not pairs:
         return None
     return Validation(Dehaze(options.arch, options.dcn_sampling, options.dcn_backend), pairs, ranks)
