@@ -5,8 +5,8 @@ import pytest
 
 from halving import HalvingNetwork
 from src.dehaze.dehazer import Dehazer
+from src.dehaze.frames import CarriedMap, FrameDehazer
 from src.errors import UsageError
-from src.video.steady import CarriedMap, FrameDehazer
 
 HEIGHT, WIDTH, FRAMES = 96, 128, 16
 NONE = 1e-9  # a blend without memory: the network's own map of each frame

@@ -119,8 +119,8 @@ class PassBar:
 
 def dehaze_clip(dehazer: Dehazer, job: Job, options: SimpleNamespace) -> bool:
     """Restore a video frame by frame. Returns: whether that worked."""
+    from ..dehaze.frames import FrameDehazer
     from ..video.dehaze import dehaze_video
-    from ..video.steady import FrameDehazer
 
     dehaze = FrameDehazer(dehazer, options.blend, options.network_every)
 

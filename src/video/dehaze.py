@@ -63,7 +63,7 @@ def dehaze_video(
     Args:
         target: the suffix decides the codec (src.video.rules.CODECS). Browsers play .mp4 and .webm.
         dehaze: uint8 RGB[h, w, 3] -> uint8 RGB[h, w, 3], called for each frame in order, as
-            src.video.steady.FrameDehazer.
+            src.dehaze.frames.FrameDehazer.
         progress: called with (frames done, all frames) after each frame.
         tell: called with each line of the notes as soon as it is known; most come before the first frame.
 

@@ -2,15 +2,15 @@
 from __future__ import annotations
 
 import copy
-from typing import Optional
+from typing import Any, Optional
 
 import cv2
 import numpy as np
 
-from ..dehaze import local_colour_map
-from ..dehaze.dehazer import Dehazer
-from ..dehaze.work_size import AUTO, VIDEO_SIDE
 from ..errors import UsageError
+from . import local_colour_map
+from .dehazer import Dehazer
+from .work_size import AUTO, VIDEO_SIDE
 
 TRUST = 6.0  # levels of 255; where the followed input changes by this much, 1/e of the past counts
 KNOWN = 0.5  # share of a frame that must be known from the frame before; below, the network sees the frame
@@ -76,9 +76,11 @@ class CarriedMap:
     def __init__(self, blend: float) -> None:
         if not 0 <= blend < 1:
             raise UsageError(f"--blend {blend}: must be at least 0 and below 1")
-        self.coefficients: Optional[np.ndarray] = None
-        self._blend, self._small, self._trust = np.float32(blend), None, np.float32(0)
-        self._flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self.coefficients: Any = None
+        self._small: Optional[np.ndarray] = None
+        self._blend, self._trust = np.float32(blend), np.zeros((), np.float32)
+        self._flow = cv2.DISOpticalFlow_create(  # type: ignore[attr-defined]  # OpenCV's types lack it
+            cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
 
     def follow(self, small: np.ndarray) -> float:
         """Move the map to the next frame. After the first frame, `renew` must have been called.
@@ -112,4 +114,5 @@ def _grey(small: np.ndarray) -> np.ndarray:
 
 
 def _moved(plane: np.ndarray, places: np.ndarray) -> np.ndarray:
-    return cv2.remap(plane, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    no_second_map: Any = None  # which OpenCV's types do not allow
+    return cv2.remap(plane, places, no_second_map, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
