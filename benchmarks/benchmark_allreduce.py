@@ -3,9 +3,9 @@
     python -m src.cli.launch --workers 1 benchmarks/benchmark_allreduce.py --arch paper --patch_size 64 --batch_size 4
     python -m src.cli.launch --workers 2 benchmarks/benchmark_allreduce.py --arch paper --patch_size 64 --batch_size 4
 
-Prints the median and the fastest of 10 runs on rank 0 while all ranks work, for three things: the step that averages
-gradients, the same step without averaging, and the all-reduce alone. The flags are those of train.py. The images are
-random.
+Prints the median and the fastest of 10 runs on rank 0 while all ranks work: the step without and with averaging, the
+average of the gradients by one collective operation and by one for each gradient, and a single number gathered. The
+flags are those of train.py. The images are random.
 """
 from __future__ import annotations
 
@@ -36,16 +36,19 @@ def main() -> None:
 
     from src.distributed.ranks import Ranks
     from src.train import setup
+    from src.train.cell import MeanOverRanks
 
     ranks = setup.init_device(options)
     print_times(ranks, "step without all-reduce", step(options, Ranks()))
     if ranks.size > 1:
         print_times(ranks, "step with all-reduce", step(options, ranks))
         net = setup.network(options)
-        reducer = nn.DistributedGradReducer(net.trainable_params())
         gradients = tuple(parameter.value() * 1.0 for parameter in net.trainable_params())
         size = sum(gradient.size for gradient in gradients) * 4e-6
-        print_times(ranks, f"all-reduce of {len(gradients)} gradients, {size:.1f} MB", AllReduce(reducer, gradients))
+        for name, reducer in (("one operation, as in a step", MeanOverRanks(ranks.size)),
+                              ("one for each gradient", nn.DistributedGradReducer(net.trainable_params()))):
+            print_times(ranks, f"{len(gradients)} gradients, {size:.1f} MB: {name}", AllReduce(reducer, gradients))
+        print_times(ranks, "a number of each rank, gathered and read", lambda: ranks.any(False))
 
 
 def step(options: SimpleNamespace, ranks) -> Callable[[], None]:

@@ -88,6 +88,7 @@ def score_folder(pairs: List[Pair], unmatched: List[Path], folder: Path) -> int:
                      **score(restored, hazy, clear)})
     if rows:
         write_table(folder.parent / "metrics.csv", [{**row, "seconds": ""} for row in rows])
+        print(f"scores of the images in {folder}")
         print(table(means(rows)))
         print(f"{len(rows)} images; details in {folder.parent / 'metrics.csv'}")
     for failure in failures:

@@ -166,7 +166,7 @@ def test_without_arguments_the_demo_photos_are_scored(run, tmp_path, monkeypatch
 
 @pytest.mark.parametrize("flags, error, text", (
     (["--dir_data", "x"], UsageError, "--dir_data x: needs --data_test"),
-    (["--data_test", "Fog"], UsageError, "--data_test must be one of RESIDE, .*, Pairs, Demo, not Fog"),
+    (["--data_test", "Fog"], UsageError, "--data_test must be one of RESIDE, .*, Pairs, Demo, Photos, not Fog"),
     (["--data_test", "Dense", "--dir_data", "nowhere"], InputError, "--dir_data nowhere: no such folder"),
     (["--batch_size", "0"], UsageError, "--batch_size must be at least 1, not 0"),
     (["--max_pixels", "-1"], UsageError, "--max_pixels must be at least 0, not -1"),
@@ -184,6 +184,53 @@ def test_a_folder_named_in_a_configuration_is_not_left_out(run, tmp_path):
     (tmp_path / "my.yaml").write_text("eval: {dir_data: SOTS}\n")
     with pytest.raises(UsageError, match="--dir_data SOTS: needs --data_test"):
         run("--config", str(tmp_path / "my.yaml"), data_test="")
+
+
+class FakePyiqa:
+    """Stands for the package pyiqa, whose measures bring PyTorch. `brightness` is the mean of the values of 0..1."""
+
+    def list_models(self, metric_mode):
+        return ["brightness", "niqe"]
+
+    def create_metric(self, name, device):
+        if name == "niqe":
+            raise OSError("no network")
+        return lambda values: values.mean()
+
+
+def test_photos_without_truth_get_scores_of_their_own(run, tmp_path, monkeypatch, capsys):
+    """A damaged photo is named, the others are scored; no PSNR appears anywhere."""
+    monkeypatch.setitem(sys.modules, "pyiqa", FakePyiqa())
+    (tmp_path / "photos").mkdir()
+    for name in "ab":
+        write_image(tmp_path / f"photos/{name}.png", clear_photo(ord(name)) * 2)
+    (tmp_path / "photos/c.png").write_bytes(b"no image")
+    flags = ("--iqa", "brightness", "--save_images")
+    assert run(*flags, data_test="Photos", dir_data=tmp_path / "photos") == 1
+    with open(tmp_path / "out/no_reference.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == ["a.png", "b.png"]
+    for row in rows:
+        assert float(row["brightness_hazy"]) == pytest.approx(2 * float(row["brightness"]), rel=0.01)
+    output, errors = capsys.readouterr()
+    assert "photos/c.png" in errors and "1 of 3 photos could not be scored" in errors
+    assert f"scores of {run.network.path} on 2 photos without ground truth" in output and "PSNR" not in output
+    assert summary(tmp_path / "out")["means_without_truth"].keys() == {"brightness", "brightness_hazy"}
+    assert (tmp_path / "out/images/a.png").is_file()
+
+
+def test_measures_that_cannot_be_had_are_one_line(run, tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    cases = [(FakePyiqa(), ["--iqa", "psnr"], UsageError, "--iqa psnr: is no measure of pyiqa that needs no ground"),
+             (FakePyiqa(), [], InputError, "--iqa niqe: its weights cannot be had .no network."),
+             (FakePyiqa(), ["--report"], UsageError, "--report: needs ground truth"),
+             (None, [], UsageError, "--data_test Photos: needs the package pyiqa")]
+    for module, flags, error, text in cases:
+        monkeypatch.setitem(sys.modules, "pyiqa", module)
+        with pytest.raises(error, match=text):
+            run(*flags, data_test="Photos", dir_data=tmp_path / "photos")
+    with pytest.raises(UsageError, match="--iqa brightness: needs --data_test Photos, not Pairs"):
+        run("--iqa", "brightness")
 
 
 def evaluate(*flags, **environment):

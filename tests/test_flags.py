@@ -17,7 +17,7 @@ EDGES = {
     float: ("", "x", "nan", "inf", "-inf", "-1", "1e300", "1e-300"),
     list: ("", "x", "nan", "inf", "-1", "1e300"),
 }
-TEXTS_THAT_MAY_BE_EMPTY = {"dir_test", "data_test", "ckpt_path", "summary_dir", "mindir_path", "data_url", "train_url"}
+TEXTS_THAT_MAY_BE_EMPTY = {"dir_test", "data_test", "ckpt_path", "run_name", "mindir_path", "data_url", "train_url"}
 
 
 def options_of(script):

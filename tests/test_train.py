@@ -276,6 +276,36 @@ def test_a_state_that_may_be_broken_replaces_no_checkpoint(train_data, small_net
     assert not list((tmp_path / "ends").glob("*.ckpt"))
 
 
+class Counting(Ranks):
+    """Two ranks that hold the same, and the number of times that they tell each other something."""
+
+    calls = []
+
+    def gather(self, values):
+        self.calls.append("gather")
+        return np.array([values, values], np.float64)
+
+    def of_first(self, values):
+        self.calls.append("of_first")
+        return values
+
+
+def test_steps_need_no_operation_between_ranks_beside_their_own_and_no_reading_between_rows(
+    train_data, small_net, tmp_path, monkeypatch,
+):
+    """Five steps as against one: the same number of gathers, and one more report, that of the last step."""
+    monkeypatch.setattr(cell, "MeanOverRanks", SameOnAllRanks)
+    monkeypatch.setattr(setup, "init_device", lambda options: Counting(0, 2))
+    read = cell.TrainOneStepCell.read_report
+    monkeypatch.setattr(cell.TrainOneStepCell, "read_report", lambda own: Counting.calls.append("report") or read(own))
+    counts = []
+    for steps in (1, 5):
+        Counting.calls.clear()
+        train.main(flags(train_data, tmp_path / str(steps), f"--max_steps={steps}", "--log_every=10", "--repeat=4"))
+        counts.append({name: Counting.calls.count(name) for name in ("gather", "of_first", "report")})
+    assert counts[1] == {**counts[0], "report": counts[0]["report"] + 1}
+
+
 def test_a_dry_run_says_what_a_run_comes_to_and_writes_nothing(train_data, small_net, tmp_path, capsys):
     ascend = ("--dry_run", "--device_target=Ascend", "--data_test=Pairs", "--test_images=2", "--accumulate=2")
     assert train.main(flags(train_data, tmp_path / "run", *ascend)) == 0
@@ -372,6 +402,7 @@ def test_only_rank_0_writes(train_data, small_net, tmp_path, monkeypatch, capsys
     monkeypatch.setattr(Ranks, "gather", lambda ranks, values: np.array([values, values], np.float64))  # both alike
     monkeypatch.setattr(Ranks, "of_first", lambda ranks, values: values)
     monkeypatch.setattr(cell, "MeanOverRanks", SameOnAllRanks)
-    code = train.main(flags(train_data, tmp_path, "--data_test=Pairs", "--test_images=2", f"--summary_dir={tmp_path}"))
+    code = train.main(flags(train_data, tmp_path, "--data_test=Pairs", "--test_images=2", f"--summary_dir={tmp_path}",
+                            "--tracker=tensorboard"))
     assert code == 0 and list(tmp_path.iterdir()) == []
     assert capsys.readouterr().out == ""

@@ -39,6 +39,8 @@ BAD_FLAGS = {
     "--amp_level=O1": "--amp_level",
     "--amp_dtype=bfloat16": "--amp_dtype must be float16 on CPU, whose convolutions know no bfloat16, not bfloat16",
     "--dcn_sampling=gitee --dcn_backend=native": "--dcn_backend must be auto or gather for --dcn_sampling gitee",
+    "--summary_dir=x": "--summary_dir: needs --tracker tensorboard or --tracker wandb",
+    "--tracker=tensorboard --run_name=a/b": "--run_name must be a name without folders, not a/b",
     "--loss_scale=0": "--loss_scale must be at least 1, not 0.0",
     "--loss_scale=-1": "--loss_scale must be at least 1, not -1.0",
     "--freeze_deconv": "--freeze_deconv must be False for --arch gitee",

@@ -129,7 +129,8 @@ def add_step(log, step, **values):
 
 TrainingLog.add_step = add_step
 training.use_small_net()
-sys.exit(train.main(training.flags(train_data, folder, "--save_every=2", f"--summary_dir={folder}/events")))
+sys.exit(train.main(training.flags(train_data, folder, "--save_every=2", "--tracker=tensorboard",
+                                     f"--summary_dir={folder}/events")))
 """
 
 

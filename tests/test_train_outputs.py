@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from src.cli import train
 from src.errors import InputError, UsageError
@@ -34,15 +35,84 @@ def test_the_curve_is_smoothed_by_a_running_mean():
 @pytest.mark.slow
 def test_tensorboard_events_hold_the_rows(train_data, small_net, tmp_path):
     for part in (["--max_steps=3"], ["--resume"]):
-        train.main(flags(train_data, tmp_path / "run", f"--summary_dir={tmp_path / 'events'}", *part))
-    first, second = (list(read_events(path)) for path in sorted((tmp_path / "events").iterdir()))
+        train.main(flags(train_data, tmp_path / "run", "--tracker=tensorboard", "--data_test=Pairs",
+                         f"--summary_dir={tmp_path / 'events'}", *part))
+    first, second = (list(read_events(path)) for path in sorted((tmp_path / "events/run").iterdir()))
     assert first[0].file_version == "brain.Event:2"
     assert second[1].session_log.status == second[1].session_log.START and second[1].step == 4
     losses = [(event.step, value.simple_value) for event in first + second for value in event.summary.value
               if value.tag == "loss"]
-    rows = [(int(row[0]), float(row[2])) for row in metrics(tmp_path / "run")[1:]]
+    rows = [(int(row[0]), float(row[2])) for row in metrics(tmp_path / "run")[1:] if row[2]]
     assert [step for step, _ in losses] == [1, 2, 3, 4, 5, 6]
     np.testing.assert_allclose(losses, rows, rtol=1e-5)
+    pictures = {event.step: value.image for event in first + second for value in event.summary.value
+                if value.HasField("image")}
+    assert sorted(pictures) == [0, 3, 6]
+    assert pictures[3].encoded_image_string == (tmp_path / "run/samples/3.jpg").read_bytes()
+    plugins = [value.metadata.plugin_data.content for event in first for value in event.summary.value
+               if value.metadata.plugin_data.plugin_name == "hparams"]
+    assert any(b"lr_schedule" in content for content in plugins)
+
+
+@pytest.mark.slow
+def test_a_validation_leaves_a_picture_of_fixed_photos(train_data, small_net, tmp_path):
+    """hazy | restored | clear, a row for each of four photos of six; the outer columns never change."""
+    train.main(flags(train_data, tmp_path, "--data_test=Pairs"))
+    grids = []
+    for step in (0, 3, 6):
+        with Image.open(tmp_path / f"samples/{step}.jpg") as image:
+            grids.append(np.asarray(image).astype(float))
+    assert all(grid.shape == (4 * 40 + 3 * 4, 3 * 56 + 2 * 4, 3) for grid in grids)
+    for other in grids[1:]:
+        hazy, restored, clear = (np.abs(other - grids[0])[:, columns].mean()
+                                 for columns in (slice(0, 56), slice(64, 112), slice(120, None)))
+        assert hazy < 2 and clear < 2 and restored > 0.5
+    hazy = np.asarray(Image.open(train_data / "hazy/0.png")).astype(float)
+    assert np.abs(grids[0][:40, :56] - hazy).mean() < 8  # a JPEG
+
+
+class FakeWandb:
+    """Stands for the package wandb."""
+
+    Image = staticmethod(lambda image: image.shape)
+
+    def __init__(self, fails=False):
+        self.logged, self.finished, self.fails = [], False, fails
+
+    def init(self, **facts):
+        if self.fails:
+            raise RuntimeError("no API key\nsecond line")
+        self.facts = facts
+        return self
+
+    def log(self, values, step):
+        self.logged.append((step, values))
+        if step == 2:
+            raise ValueError("offline")
+
+    def finish(self):
+        self.finished = True
+
+
+def test_wandb_gets_options_scalars_and_pictures_and_never_ends_a_run(
+    train_data, small_net, tmp_path, monkeypatch, capsys,
+):
+    wandb = FakeWandb()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    track = ("--tracker=wandb", f"--summary_dir={tmp_path / 'wandb'}", "--run_name=mine")
+    assert train.main(flags(train_data, tmp_path / "run", "--data_test=Pairs", *track)) == 0
+    assert (wandb.facts["name"], wandb.facts["config"]["lr"]) == ("mine", 0.001) and wandb.finished
+    assert [step for step, values in wandb.logged if "loss" in values] == [1, 2, 3, 4, 5, 6]
+    assert [step for step, values in wandb.logged if "hazy | restored | clear" in values] == [0, 3, 6]
+    assert "warning: the tracker's record could not be written (offline); training goes on" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("module, said", [
+    (None, "needs the package wandb"), (FakeWandb(fails=True), "no API key second line")])
+def test_a_tracker_that_cannot_start_is_one_line(train_data, small_net, tmp_path, monkeypatch, module, said):
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    with pytest.raises(UsageError, match=f"--tracker wandb: .*{said}"):
+        train.main(flags(train_data, tmp_path, "--tracker=wandb", f"--summary_dir={tmp_path / 'wandb'}"))
 
 
 def read_events(path):

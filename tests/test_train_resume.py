@@ -87,7 +87,7 @@ def test_what_no_update_depends_on_is_taken_and_said_and_the_first_configuration
     capsys.readouterr()
     train.main(flags(tmp_path / "moved", tmp_path / "run", "--resume", "--save_every=2", "--num_parallel_workers=2"))
     said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("resumed")]
-    assert said == [f"resumed with dir_data {tmp_path}/moved (was {train_data}), num_parallel_workers 2 (was 1), "
+    assert said == [f"resumed with dir_data {tmp_path}/moved (was {train_data}), num_parallel_workers 2 (was 0), "
                     "save_every 2 (was 500), max_steps 0 (was 3)"]
     assert (tmp_path / "run/run.yaml").read_bytes() == first
     assert_same_checkpoint(tmp_path / "run/run_last.ckpt", whole_run / "run_last.ckpt")

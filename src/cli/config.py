@@ -24,6 +24,7 @@ CHOICES = {
     "dcn_backend": DCN_BACKENDS,
     "lr_schedule": ("cosine", "constant", "step"),
     "amp_level": ("auto", "O0", "O2", "O3"),
+    "tracker": ("tensorboard", "wandb", "none"),
     "amp_dtype": ("float16", "bfloat16"),
     "file_format": ("MINDIR", "AIR", "ONNX"),
     "onnx_dcn": ("gather", "native"),

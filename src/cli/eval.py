@@ -19,10 +19,12 @@ from types import SimpleNamespace
 from typing import List, Optional, Tuple
 
 from ..data.demo import write_demo_set
-from ..data.pairs import PAIR_LAYOUTS, Pair, find_pairs, unused_files
+from ..data.pairs import PAIR_LAYOUTS, Pair, data_folder, find_pairs, images_in, unused_files
 from ..dehaze.dehazer import BENCHMARK_CHECKPOINT
+from ..distributed.signals import is_distributed
 from ..errors import UsageError
 from ..evaluate.evaluation import Evaluation
+from ..evaluate.no_reference import open_measures, score_photos
 from ..files import make_output_folder
 from ..spec import FASTEST, MINDSPORE
 from . import config
@@ -40,8 +42,12 @@ def main(argv: Optional[List[str]] = None) -> int:
     check_options(options, options.mindir_path)
     if options.resume and options.report:
         raise UsageError("--report: needs the pictures of all images, leave out --resume")
-    if options.data_test not in (*PAIR_LAYOUTS, "Demo"):
-        raise UsageError(f"--data_test must be one of {', '.join(PAIR_LAYOUTS)}, Demo, not {options.data_test}")
+    if options.data_test not in (*PAIR_LAYOUTS, "Demo", "Photos"):
+        raise UsageError(f"--data_test must be one of {', '.join(PAIR_LAYOUTS)}, Demo, Photos, not {options.data_test}")
+    if options.data_test == "Photos":
+        return score_without_truth(options)
+    if "iqa" in options.given:
+        raise UsageError(f"--iqa {options.iqa}: needs --data_test Photos, not {options.data_test}")
     warnings.filterwarnings("ignore", module="PIL")  # damage that matters raises an InputError
     output = make_output_folder(options.output_dir, "--output_dir")
     pairs, unmatched = find_test_set(options, output)
@@ -75,6 +81,26 @@ def main(argv: Optional[List[str]] = None) -> int:
         print(f"error: {faults} of {len(pairs) + len(unmatched)} images could not be scored, named above",
               file=sys.stderr)
     return 1 if faults else 0
+
+
+def score_without_truth(options: SimpleNamespace) -> int:
+    """Score photos without ground truth. Returns: the exit code."""
+    for flag in ("report", "resume"):
+        if getattr(options, flag):
+            raise UsageError(f"--{flag}: needs ground truth, not --data_test Photos")
+    if is_distributed():
+        raise UsageError("--data_test Photos: is scored by one process, not by several ranks")
+    measures = open_measures(options.iqa.split())
+    photos = images_in(data_folder(options.dir_data, "Photos", train=False), recursive=True)
+    output = make_output_folder(options.output_dir, "--output_dir")
+    from ..device import select_device  # loads MindSpore
+
+    select_device(options.device_target, options.device_id)
+    failed = score_photos(photos, open_dehazer(options, options.mindir_path), measures, output, options.max_pixels,
+                          options.save_images)
+    if failed:
+        print(f"error: {failed} of {len(photos)} photos could not be scored, named above", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def find_test_set(options: SimpleNamespace, output: Path) -> Tuple[List[Pair], List[Path]]:

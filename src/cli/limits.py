@@ -9,7 +9,7 @@ from ..spec import MIN_SIDE
 
 AT_LEAST = {
     "device_id": 0, "seed": 0, "repeat": 1, "depth_first": 0, "depth_last": -1, "cache_mb": 0,
-    "num_parallel_workers": 1, "test_every": 0, "test_images": 0, "epochs": 1, "batch_size": 1, "lr_min": 0,
+    "num_parallel_workers": 0, "test_every": 0, "test_images": 0, "epochs": 1, "batch_size": 1, "lr_min": 0,
     "lr_step": 1, "warmup_steps": 0, "block_freeze_steps": 0, "weight_decay": 0, "fft_weight": 0, "clip_norm": 0,
     "accumulate": 1, "log_every": 0, "contra_lambda": 0, "neg_num": 0, "save_every": 0, "max_steps": 0, "max_pixels": 0,
     "network_every": 1,

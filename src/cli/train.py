@@ -120,6 +120,7 @@ def validate(validation, state, log, stop: StopSignals) -> bool:
         return False
     psnr, ssim, health = scores
     log.add_validation(state.step, psnr, ssim, health)
+    log.add_pictures(state.step, validation.samples)
     state.finish_validation(psnr, ssim)
     return True
 

@@ -18,6 +18,10 @@ def check(options: SimpleNamespace) -> None:
     """
     _require(len(options.betas) == 2, options, "betas", "must be two numbers")
     _require(options.lr_min <= options.lr, options, "lr_min", f"must be at most --lr {options.lr}")
+    for name in ("summary_dir", "run_name"):
+        if name in options.given and options.tracker == "none":
+            raise UsageError(f"--{name}: needs --tracker tensorboard or --tracker wandb")
+    _require(Path(options.run_name).name == options.run_name, options, "run_name", "must be a name without folders")
     _require(Path(options.filename).name == options.filename != "", options, "filename",
              "must be a name without folders")
     for name, layouts in (("data_train", TRAIN_LAYOUTS), ("data_test", PAIR_LAYOUTS + ("",))):

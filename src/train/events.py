@@ -1,14 +1,17 @@
-"""Scalars for TensorBoard."""
+"""Scalars, pictures and options for TensorBoard."""
 from __future__ import annotations
 
 import contextlib
 import socket
 import time
 from pathlib import Path
-from typing import Mapping
+from typing import Any, Mapping
+
+import numpy as np
 
 from ..errors import UsageError
 from ..files import PathLike
+from .samples import jpeg
 
 
 class EventFile:
@@ -30,15 +33,37 @@ class EventFile:
             import mindspore  # noqa: F401
             import tensorboardX  # noqa: F401
         except ImportError:
-            raise UsageError("--summary_dir: needs the package tensorboardX (pip install tensorboardX)") from None
+            raise UsageError(
+                "--tracker tensorboard: needs the package tensorboardX (pip install tensorboardX)") from None
         self._folder, self._first_step, self._file = Path(folder), first_step, None
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
         """Write scalars by name. Raises: OSError. The next call then starts a new file."""
-        from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.proto.summary_pb2 import Summary
 
-        summary = Summary(value=[Summary.Value(tag=name, simple_value=value) for name, value in values.items()])
+        self._write(step, Summary(value=[
+            Summary.Value(tag=name, simple_value=value) for name, value in values.items()]))
+
+    def add_picture(self, step: int, image: np.ndarray) -> None:
+        """Write the restorations of a validation, uint8 RGB[h, w, 3]. Raises: as `add`."""
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        height, width = image.shape[:2]
+        picture = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=jpeg(image))
+        self._write(step, Summary(value=[Summary.Value(tag="hazy | restored | clear", image=picture)]))
+
+    def add_options(self, options: Mapping[str, Any]) -> None:
+        """Write the options of the run for the HParams tab, with the validation scores to compare. Raises: as `add`."""
+        from tensorboardX.summary import hparams
+
+        plain = {name: value if isinstance(value, (bool, int, float)) else str(value)
+                 for name, value in options.items()}
+        for summary in hparams(plain, {"val_psnr": 0.0, "val_ssim": 0.0}):
+            self._write(0, summary)
+
+    def _write(self, step: int, summary) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
         try:
             self._file = self._file or self._open()
             self._file.write(Event(wall_time=time.time(), step=step, summary=summary).SerializeToString())

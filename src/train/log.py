@@ -1,11 +1,11 @@
-"""The outputs of a training run: progress bar, metrics.csv, loss.png, TensorBoard events."""
+"""The outputs of a training run: progress bar, metrics.csv, loss.png, samples/, and what the tracker gets."""
 from __future__ import annotations
 
 import csv
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -13,7 +13,8 @@ from tqdm import tqdm
 from ..errors import one_line
 from ..files import PathLike, atomic_write
 from ..network.health import Health
-from .events import EventFile
+from . import samples
+from .trackers import open_tracker
 
 COLUMNS = ("step", "epoch", "loss", "l1", "cr", "lr", "images_per_s", "val_psnr", "val_ssim",
            "gain", "offset", "silent")
@@ -25,7 +26,7 @@ class TrainingLog:
     written later.
 
     Args:
-        options: ckpt_save_path (folder of metrics.csv and loss.png), log_every and summary_dir.
+        options: ckpt_save_path (folder of metrics.csv, loss.png and samples/), log_every and those of the tracker.
         step: the step at which training starts. A run that was killed after its last checkpoint has later rows in
             metrics.csv. They are dropped, because training writes them again.
         total: number of steps of the whole run.
@@ -37,9 +38,9 @@ class TrainingLog:
         self._csv, self._curve = (Path(options.ckpt_save_path) / name for name in ("metrics.csv", "loss.png"))
         self._bar = tqdm(total=total, initial=step, unit="step", disable=not enabled, dynamic_ncols=True)
         self._rows = [row for row in _read(self._csv) if int(row["step"]) <= step] if step else []
-        self._events, self._warned = None, False
-        if enabled and options.summary_dir:
-            self._events = EventFile(options.summary_dir, step + 1 if step else 0)
+        self._samples = Path(options.ckpt_save_path) / "samples"
+        self._warned = False
+        self._tracker = open_tracker(options, step) if enabled else None
         self._on_disk = False  # whether metrics.csv holds all rows
         self._try("metrics.csv", self._write_rows)
 
@@ -61,6 +62,20 @@ class TrainingLog:
         self._add_row(step, {"val_psnr": psnr, "val_ssim": ssim, **health.trunk(), "silent": health.silent})
         if step:  # from random weights, some channels are silent at first
             self.warn(step, health)
+
+    def add_pictures(self, step: int, rows: Sequence[np.ndarray]) -> None:
+        """Write the rows of a validation (src.train.samples) as samples/STEP.jpg, and to the tracker."""
+        if not rows:
+            return
+        image = samples.grid(rows)
+        self._try(f"samples/{step}.jpg", lambda: self._write_picture(step, image))
+        if self._tracker:
+            self._try("the tracker's record", lambda: self._tracker.add_picture(step, image))
+
+    def _write_picture(self, step: int, image: np.ndarray) -> None:
+        self._samples.mkdir(exist_ok=True)
+        with atomic_write(self._samples / f"{step}.jpg") as temporary:
+            temporary.write_bytes(samples.jpeg(image))
 
     def warn(self, step: int, health: Health) -> None:
         """Print the fault of the network, once in a run."""
@@ -85,15 +100,15 @@ class TrainingLog:
     def __exit__(self, *_) -> None:
         self.draw(now=True)
         self._bar.close()
-        if self._events:
-            self._events.close()
+        if self._tracker:
+            self._tracker.close()
 
     def _add_row(self, step: int, values: Dict[str, float]) -> None:
         row = {"step": str(step), **{name: f"{value:.6g}" for name, value in values.items()}}
         self._rows.append({column: row.get(column, "") for column in COLUMNS})
         self._try("metrics.csv", self._write_last_row if self._on_disk else self._write_rows)
-        if self._events:
-            self._try("TensorBoard events", lambda: self._events.add(step, values))
+        if self._tracker:
+            self._try("the tracker's record", lambda: self._tracker.add(step, values))
 
     def _write_rows(self) -> None:
         with atomic_write(self._csv) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:

@@ -9,8 +9,8 @@ from ..files import PathLike
 
 # Options that --resume may change, because no update depends on them. A change of any other option is refused.
 FREE = ("device_id", "dir_data", "cache_mb", "num_parallel_workers", "dir_test", "test_every", "log_every",
-        "vgg_ckpt_path", "ckpt_path", "save_every", "max_steps", "summary_dir", "modelArts_mode", "data_url",
-        "train_url")
+        "vgg_ckpt_path", "ckpt_path", "save_every", "max_steps", "tracker", "run_name", "summary_dir",
+        "modelArts_mode", "data_url", "train_url")
 OF_PLACE = ("ckpt_save_path", "filename", "resume", "given")  # the place of a run, and not its content
 
 

@@ -31,6 +31,7 @@ from .state import TrainState
 from .validation import Validation, choose_images
 from .vgg import load_vgg19, random_vgg19
 
+WORKERS, WORKERS_OF_A_CARD = {"CPU": 1}, 4  # a crop of 240 px takes 1 to 2 ms of one core (docs/training.md)
 DEMO_FOLDER = Path("output/demo_data")
 
 
@@ -62,7 +63,7 @@ def train_dataset(options: SimpleNamespace, ranks: Ranks) -> TrainDataset:
     return TrainDataset(
         source, options.patch_size, options.batch_size, options.seed, options.repeat, ranks.size, ranks.rank,
         options.scales, not options.no_augment, not options.no_turns, VALUE_RANGE[options.arch],
-        options.num_parallel_workers)
+        options.num_parallel_workers or WORKERS.get(options.device_target, WORKERS_OF_A_CARD))
 
 
 def validation_pairs(options: SimpleNamespace, rank: int = 0) -> List[Pair]:

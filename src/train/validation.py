@@ -18,6 +18,7 @@ from ..evaluate.metrics import psnr, ssim
 from ..network.aecrnet import Dehaze
 from ..network.health import Health, judge, middle
 from ..runtime.mindspore_runner import CellRunner
+from . import samples
 
 GOLDEN_RATIO = 0.618034  # its multiples modulo 1 are evenly spread
 
@@ -43,6 +44,9 @@ class Validation:
     Args:
         net: one of its own, which takes the weights to judge.
         pairs: to score; the ranks share them.
+
+    Attributes:
+        samples: pictures of the first photos of this rank in the last validation (src.train.samples).
     """
 
     def __init__(self, net: Dehaze, pairs: List[Pair], ranks: Ranks = Ranks()):
@@ -50,6 +54,7 @@ class Validation:
         self._own = pairs[ranks.rank::ranks.size]
         self._network = _StoppableRunner(net)
         self._dehazer = Dehazer(network=self._network, work_size=FULL)  # scores are defined on whole images
+        self.samples: List[np.ndarray] = []
         self._dehazer.expect(filter(None, (image_size(pair.hazy) for pair in self._own)))
 
     def score(self, weights: Dict[str, Tensor], stop: Callable[[], bool] = lambda: False
@@ -64,13 +69,15 @@ class Validation:
         for parameter in self._net.get_parameters():
             parameter.set_data(Tensor(weights[parameter.name].asnumpy()))
         self._network.stop = stop
-        scores, probed = [], []
+        scores, probed, self.samples = [], [], []
         # in graph mode, each size would be compiled and would keep its memory
         with _mode(mindspore.PYNATIVE_MODE), contextlib.suppress(Stopped):
             for pair in self._own:
                 hazy, clear = load_pair(pair)
                 self._dehazer.check(hazy, str(pair.hazy))
                 restored = self._dehazer.dehaze(hazy)
+                if len(self.samples) < samples.ROWS:
+                    self.samples.append(samples.row(hazy, restored, clear))
                 scores.append((psnr(restored, clear), ssim(restored, clear)))
                 probed.append(self._network.probe(to_network(middle(hazy)[None], self._network.value_range)))
         if self._ranks.any(stop()):
