@@ -114,6 +114,16 @@ def _is_same(opened: TextIO, path: Path) -> bool:
         return False
 
 
+def mistaken_for_model(content: bytes) -> str:
+    """What a file is, if it is what people often save in place of a model, and what to do. Otherwise empty."""
+    start = content[:1000].lstrip().lower()
+    if start.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the file itself; run `git lfs pull`, or download the file from its page"
+    if start.startswith((b"<!doctype html", b"<html", b"<?xml")):
+        return "a web page, not the file that it offers; open the page in a browser and download the file there"
+    return ""
+
+
 def sha256(path: PathLike) -> str:
     """The SHA-256 hash of a file, which identifies a checkpoint or a model."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()

@@ -303,3 +303,16 @@ def test_atomic_write_keeps_the_old_file_until_the_end_and_after_an_error(tmp_pa
         temporary.write_text("new")
     assert path.read_text() == "new"
     assert [file.name for file in tmp_path.iterdir()] == ["table.csv"]
+
+
+@pytest.mark.parametrize("content, text", (
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a Git LFS pointer.*git lfs pull"),
+    (b"\n <!DOCTYPE html><html>virus scan", "a web page, not the file"), (b"<html>", "a web page")))
+@pytest.mark.parametrize("suffix", (".ckpt", ".onnx"))
+def test_what_was_saved_in_place_of_a_model_is_named(tmp_path, suffix, content, text):
+    from src.dehaze.dehazer import Dehazer
+
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"a{suffix}: {text}"):
+        Dehazer(path, runtime="onnxruntime")

@@ -75,12 +75,16 @@ def list_images(folder: PathLike, recursive: bool = False) -> List[Path]:
     return images
 
 
-def _files(folder: Path, recursive: bool) -> Iterator[Path]:
-    """What lies in the folder without hidden names. Raises: OSError, also for a subfolder that may not be read."""
+def _files(folder: Path, recursive: bool, above: Tuple[Path, ...] = ()) -> Iterator[Path]:
+    """What lies in the folder without hidden names. Links are followed, but not to the folders `above`.
+
+    Raises: OSError, also for a subfolder that may not be read.
+    """
+    above += (folder.resolve(),)
     for path in folder.iterdir():
         if path.name.startswith("."):
             continue
-        if recursive and path.is_dir() and not path.is_symlink():
-            yield from _files(path, recursive)
-        else:
+        if not recursive or not path.is_dir():
             yield path
+        elif path.resolve() not in above:
+            yield from _files(path, recursive, above)

@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, Mapping, Tuple
 import numpy as np
 
 from ..errors import InputError, one_line
-from ..files import PathLike
+from ..files import PathLike, mistaken_for_model
 from ..protobuf import fields, integers
 from .shapes import check_form, parameter_shapes
 
@@ -65,8 +65,11 @@ def read_checkpoint(path: PathLike) -> Tuple[Weights, Dict[str, Any]]:
         raise InputError(f"{path}: no such checkpoint")
     if path.suffix != ".ckpt":
         raise InputError(f"{path}: a checkpoint's name ends in .ckpt; scripts/convert_weights.py converts others")
+    content = path.read_bytes()
+    if mistake := mistaken_for_model(content):
+        raise InputError(f"{path}: {mistake}")
     try:
-        entries = dict(_entries(path.read_bytes()))
+        entries = dict(_entries(content))
     except (ValueError, OverflowError) as error:
         raise InputError(f"{path}: not a checkpoint, or truncated ({one_line(error)[:120]})") from None
     facts = [name for name, value in entries.items() if "." not in name and np.shape(value) == ()]

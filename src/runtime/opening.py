@@ -1,8 +1,10 @@
 """Opens the network of a file on the runtime that the user asks for. Imports no runtime before it is needed."""
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import List, NamedTuple
@@ -50,7 +52,14 @@ class NetworkChoice(NamedTuple):
         return self
 
     def open(self) -> Runner:
-        """The network, after `check`. Raises: InputError if the file, the device or the runtime cannot be used."""
+        """The network, after `check`.
+
+        Raises: InputError if the file, the device or the runtime cannot be used, or after a fork: the threads that a
+            runtime has started do not live in the new process, and its first call would wait for them for ever.
+        """
+        if _process_of(self.runtime) != os.getpid():
+            raise InputError(f"--runtime {self.runtime}: was started before the process forked; start processes by "
+                             "spawn, or make the first Dehazer after the fork")
         if self.runtime == MINDSPORE:
             from .mindspore_runner import CheckpointRunner
 
@@ -78,6 +87,12 @@ class NetworkChoice(NamedTuple):
 
     def _is_onnx(self) -> bool:
         return self.path.suffix.lower() == ".onnx"
+
+
+@functools.cache
+def _process_of(runtime: str) -> int:
+    """The process that opened the first network of `runtime`. A forked child keeps the answer of its parent."""
+    return os.getpid()
 
 
 def _is_installed(runtime: str) -> bool:
