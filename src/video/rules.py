@@ -12,9 +12,10 @@ CODECS = {**dict.fromkeys((".mp4", ".m4v", ".mov", ".mkv", ".avi"), "libx264"), 
 READ_ONLY = (".3g2", ".3gp", ".asf", ".divx", ".dv", ".f4v", ".flv", ".m2t", ".m2ts", ".m2v", ".mpeg", ".mpg", ".mts",
              ".mxf", ".ogv", ".qt", ".ts", ".vob", ".wmv", ".y4m")
 RESULT_SUFFIX = ".mp4"
-# a constant quality that the eye cannot tell from the frames that went in; VP9's settings for speed
+# a constant quality that the eye cannot tell from the frames that went in; settings for speed: slower ones take as long
+# as the rest of dehazing and save 4 % of the file
 ENCODER_OPTIONS = {
-    "libx264": {"crf": "18"},
+    "libx264": {"crf": "17", "preset": "veryfast"},
     "libvpx-vp9": {"crf": "24", "b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1"},
 }
 TRANSPORT_STREAM = b"G"  # the first byte of a .ts file that is a video; others are TypeScript or translations of Qt
