@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "evaluate": ("dehaze", "data", "distributed", "report", "spec", "errors", "files"),
     "export": ("runtime", "network", "spec", "errors", "files"),
     "train": ("evaluate", "dehaze", "runtime", "network", "data", "distributed", "device", "spec", "errors", "files"),
+    "serve": ("dehaze", "data", "errors"),
     "__init__": ("dehaze",), "moved": (),
 }
 

@@ -1,5 +1,7 @@
 """The wheel holds the package `aecrnet` with commands, weights and data files, and nothing named `src`."""
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from src.cli import config, serve
 from src.data.images import read_image, write_image
 
 pytestmark = pytest.mark.slow
@@ -66,7 +69,21 @@ def test_the_installed_command_finds_the_shipped_weights(installed, tmp_path):
     assert "<style>" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["train", "eval", "export"])
+@pytest.mark.parametrize("name", ["train", "eval", "export", "serve"])
 def test_installed_commands_know_their_options_and_names(installed, tmp_path, name):
     done = run(installed, tmp_path, installed / f"bin/aecrnet-{name}", "--no_such_flag")
     assert done.returncode == 2 and done.stderr.endswith(f"see aecrnet-{name} --help\n")
+
+
+def test_the_container_copies_what_the_package_is_built_from_and_starts_its_server():
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    copied = {name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]}
+    assert copied == set(BUILT_FROM)
+    assert {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")} == copied
+    project = (ROOT / "pyproject.toml").read_text()
+    install, = (line for line in lines if line.startswith("RUN pip install "))
+    for extra in re.search(r'"/build\[(.*?)\]"', install).group(1).split(","):
+        assert f"\n{extra} = {{file" in project
+    start = json.loads(next(line for line in lines if line.startswith("ENTRYPOINT ")).partition(" ")[2])
+    assert f"\n{start[0]} = " in project
+    assert config.parse(start[1:], serve.SECTIONS, "").host == "0.0.0.0"

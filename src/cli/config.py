@@ -53,6 +53,7 @@ def parse(
     description: str,
     positional: Optional[Dict[str, str]] = None,
     short: Optional[Dict[str, str]] = None,
+    unread: Sequence[str] = (),
 ) -> SimpleNamespace:
     """Read the options of one script.
 
@@ -61,29 +62,32 @@ def parse(
         sections: the sections of gitee.yaml whose keys this script reads. Any other flag is an error.
         positional: name -> help of the positional arguments. Each takes any number of values.
         short: key -> a second flag of one letter.
+        unread: keys of the sections that this script does not read.
 
-    Returns: a namespace with every key of the sections, and `given`, the names that the user sets: those of the flags,
-        and those to which the file gives another value than the default. A whole copy of gitee.yaml sets nothing.
+    Returns: a namespace with every other key of the sections, and `given`, the names that the user sets: those of the
+        flags, and those to which the file gives another value than the default. A whole copy of gitee.yaml sets nothing.
     Raises: UsageError naming the flag or key that is unknown, of the wrong type or out of its limits.
     """
     defaults, helps = _read(DEFAULTS), _comments(DEFAULTS)
+    read = {section: {key: default for key, default in defaults[section].items() if key not in unread}
+            for section in sections}
     parser = Parser(description=description, argument_default=argparse.SUPPRESS)
     for name, text in (positional or {}).items():
         parser.add_argument(name, nargs="*", help=text)
     parser.add_argument("--config", help="YAML file whose values replace the defaults; flags win over it")
     for section in sections:
         group = parser.add_argument_group(section)
-        for key, default in defaults[section].items():
+        for key, default in read[section].items():
             text = f"{helps[section, key]} (default: {_shown(default)})".replace("%", "%%")
             flags = [(short or {})[key]] if key in (short or {}) else []
             group.add_argument(*flags, f"--{key}", help=text, **_argument(key, default))
-    switches = {f"--{key}" for section in sections for key in defaults[section]
-                if isinstance(defaults[section][key], bool)}
+    own = {key: value for section in sections for key, value in read[section].items()}
+    switches = {f"--{key}" for key, default in own.items() if isinstance(default, bool)}
     given = vars(parser.parse_intermixed_args(_spelled_out(argv, switches)))
     options: Dict[str, Any] = {name: [] for name in positional or {}}
-    own = {key: value for section in sections for key, value in defaults[section].items()}
     options.update(own)
     from_file = _overrides(given.pop("config", None), defaults, sections)
+    from_file = {key: value for key, value in from_file.items() if key in own}
     options.update(from_file)
     options.update(given)
     options = {key: _at_home(value) for key, value in options.items()}

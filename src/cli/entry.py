@@ -12,7 +12,7 @@ from ..errors import UserError, one_line
 from ..packages import PIP, missing
 
 # command -> what needs less memory
-LESS_MEMORY = {"infer": "--tile 256 needs less", "eval": "--tile 256 needs less",
+LESS_MEMORY = {**dict.fromkeys(("infer", "eval", "serve"), "--tile 256 needs less"),
                "train": "a smaller --batch_size or --patch_size needs less",
                "export": "a smaller --image_height and --image_width need less"}
 
@@ -93,3 +93,8 @@ def infer() -> None:
 def export() -> None:
     """The installed command aecrnet-export."""
     run_command("export")
+
+
+def serve() -> None:
+    """The installed command aecrnet-serve."""
+    run_command("serve")

@@ -14,9 +14,9 @@ AT_LEAST = {
     "accumulate": 1, "log_every": 0, "contra_lambda": 0, "neg_num": 0, "save_every": 0, "max_steps": 0, "max_pixels": 0,
     "network_every": 1,
     "image_height": MIN_SIDE, "image_width": MIN_SIDE, "loss_scale": 1,
-    "quality": 1,
+    "quality": 1, "port": 0, "queue": 1, "max_mb": 1, "upload_seconds": 1,
 }
-AT_MOST = {"quality": 100}
+AT_MOST = {"quality": 100, "port": 65535}
 ABOVE_0 = ("lr", "epsilon", "offset_lr_factor", "block_lr_factor")
 BELOW_1 = ("betas", "ema_decay", "blend")
 LARGEST_INT = 2**32 - 1  # numpy's largest seed; larger than any useful size or count
