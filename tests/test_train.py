@@ -251,7 +251,7 @@ def nan_in_batches(monkeypatch, *batches):
     monkeypatch.setattr(setup.TrainDataset, "sample", sample)
 
 
-@pytest.mark.parametrize("log_every", [1, 10])
+@pytest.mark.parametrize("log_every", [pytest.param(1, marks=pytest.mark.slow), 10])
 def test_a_batch_that_gives_nan_costs_its_step_alone(train_data, small_net, tmp_path, monkeypatch, capsys, log_every):
     nan_in_batches(monkeypatch, 1, 3)
     assert train.main(flags(train_data, tmp_path, f"--log_every={log_every}", "--ema_decay=0.9")) == 0
@@ -266,6 +266,7 @@ def test_a_batch_that_gives_nan_costs_its_step_alone(train_data, small_net, tmp_
     assert "finished: step 6 of 6" in output and "2 of the steps skipped (inf or nan)" in output
 
 
+@pytest.mark.slow
 def test_a_state_that_may_be_broken_replaces_no_checkpoint(train_data, small_net, tmp_path, monkeypatch):
     """The last step before a save is skipped. Its weights are saved when the next step has shown them to be good."""
     nan_in_batches(monkeypatch, 2)
@@ -351,6 +352,7 @@ def test_the_loss_scale_of_a_resumed_run_goes_on(train_data, small_net, tmp_path
     assert weights["optimizer.loss_scale"] < 1e38 and weights["optimizer.loss_scale_steps"] > 0
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_at_its_own_amp_level(train_data, small_net, tmp_path):
     train.main(flags(train_data, tmp_path, "--max_steps=3"))
     with pytest.raises(UsageError, match="--resume: .*amp_level O0, not O3"):
@@ -397,6 +399,7 @@ class SameOnAllRanks(nn.Cell):
         return tensors
 
 
+@pytest.mark.slow
 def test_only_rank_0_writes(train_data, small_net, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(setup, "init_device", lambda options: Ranks(rank=1, size=2))
     monkeypatch.setattr(Ranks, "gather", lambda ranks, values: np.array([values, values], np.float64))  # both alike
