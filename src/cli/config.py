@@ -65,7 +65,7 @@ def parse(
         unread: keys of the sections that this script does not read.
 
     Returns: a namespace with every other key of the sections, and `given`, the names that the user sets: those of the
-        flags, and those to which the file gives another value than the default. A whole copy of gitee.yaml sets nothing.
+        flags, and those to which the file gives another value than the default. A copy of gitee.yaml sets nothing.
     Raises: UsageError naming the flag or key that is unknown, of the wrong type or out of its limits.
     """
     defaults, helps = _read(DEFAULTS), _comments(DEFAULTS)
