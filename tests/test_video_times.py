@@ -225,3 +225,20 @@ def test_two_recordings_in_one_file_follow_each_other_with_their_sound(tmp_path,
     with av.open(str(tmp_path / f"clear{suffix}")) as result:
         assert 1.95 < sum(frame.samples for frame in result.decode(audio=0)) / 48000 < 2.15
     assert "times: begin anew (1 times within the film), continued without a gap" in stats.notes
+
+
+def test_a_recording_that_was_cut_off_and_states_no_length_is_told(tmp_path):
+    """Fragments, as cameras and browsers write them: each can be read, also if the rest is missing."""
+    whole = tmp_path / "clip.mp4"
+    with av.open(str(whole), "w", options={"movflags": "frag_keyframe+empty_moov"}) as file:
+        stream = file.add_stream("libx264", rate=25, options={"bf": "0", "g": "5"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(30):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture(number), "rgb24")))
+        file.mux(stream.encode())
+    with av.open(str(whole)) as file:
+        packets = [packet for packet in file.demux(video=0) if packet.size]
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[:packets[22].pos + packets[22].size // 2])
+    assert "damage: 1 packets are incomplete, the file may be cut short" in probe(cut).notes
+    assert probe(whole).notes == []

@@ -20,6 +20,7 @@ class Seen:
     pictures: int = 0  # packets of the picture stream
     lengths: Dict[Optional[int], int] = field(default_factory=dict)  # time of a picture -> how long it is shown
     damaged: int = 0  # pictures that cannot be decoded
+    incomplete: int = 0  # packets that are cut off
     end: float = 0.0  # seconds; of the last packet of any stream
     filled: Set[int] = field(default_factory=set)  # indices of the streams that have packets
     stop: str = ""  # the error that ended the pass early
@@ -28,6 +29,7 @@ class Seen:
         if is_picture and packet.size:
             self.pictures += 1
             self.lengths[packet.pts] = packet.duration or 0
+        self.incomplete += packet.is_corrupt
         if packet.size:
             self.filled.add(packet.stream.index)
         last = packet.pts if packet.pts is not None else packet.dts

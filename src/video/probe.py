@@ -153,6 +153,8 @@ def _differences(look: _Look, turn: Turn, colours: Colours, size: Tuple[int, int
         notes.append(f"interlaced: the fields of {look.interlaced} frames become whole frames (bwdif)")
     if look.damaged:
         notes.append(f"damage: {look.damaged} of {look.pictures} pictures cannot be decoded, or have holes")
+    if look.incomplete:
+        notes.append(f"damage: {look.incomplete} packets are incomplete, the file may be cut short")
     if look.stop:
         notes.append(f"damage: the file ends early ({look.stop})")
     return notes
