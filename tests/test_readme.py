@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(str(path.relative_to(ROOT)) for folder in (".", "docs", "checkpoints", "recipe")
                for path in (ROOT / folder).glob("*.md"))
 ENTRY_SCRIPTS = ("train", "eval", "infer", "export")
+CALL = re.compile(r"(?:\baecrnet-|\bsrc\.cli\.|(?<![\w.]))(train|eval|infer|export|serve)(?:\.py)?( .*|$)")
 
 
 def read(page):
@@ -53,14 +54,14 @@ def test_files_of_this_repository_exist(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_flags_in_commands_are_known(page):
     for command in commands(read(page)):
-        script = re.search(r"\b(train|eval|infer|export)\.py(.*)", command)
+        script = CALL.search(command)
         for flag in re.findall(r"--(\w+)", script.group(2)) if script else []:
             assert flag in options_of(script.group(1)) | {"config", "help"}, f"{script.group(1)}.py --{flag}"
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_flags_in_the_text_are_known(page):
-    known = set().union(*map(options_of, ENTRY_SCRIPTS)) | flags_of_other_programs() | {"help", "config"}
+    known = set().union(*map(options_of, (*ENTRY_SCRIPTS, "serve"))) | flags_of_other_programs() | {"help", "config"}
     spans = "\n".join(re.findall(r"`([^`\n]+)`", read(page)))
     assert set(re.findall(r"(?<![\w-])--(\w+)", spans)) <= known
 
