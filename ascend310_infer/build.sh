@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds aecrnet_infer in build/ and prints its path.
 #   bash build.sh              builds the program with the MindSpore Lite in MSLITE_ROOT, or of fetch_lite.sh
-#   bash build.sh --tests      also builds run_raw, which tests/ need
+#   bash build.sh --tests      the same in build_tests/, with run_raw, which tests/ need; compiler warnings are errors
 #   bash build.sh --sanitize   builds the GoogleTest tests with address and undefined-behaviour sanitizers in
 #                              build_sanitize/, and runs them; needs no MindSpore Lite
 set -euo pipefail
@@ -14,7 +14,7 @@ build=$here/build
 options=()
 case "${1:-}" in
     "") ;;
-    --tests) options=(-DAECRNET_TESTS=ON -DAECRNET_WERROR=ON) ;;
+    --tests) build=$here/build_tests; options=(-DAECRNET_TESTS=ON -DAECRNET_WERROR=ON) ;;
     --sanitize) build=$here/build_sanitize; options=(-DAECRNET_TESTS=ON -DAECRNET_WERROR=ON -DAECRNET_SANITIZE=ON) ;;
     *) code=2 fail "build.sh: unknown argument $1" ;;
 esac

@@ -4,6 +4,7 @@
 
 #include "image.h"
 #include "model.h"
+#include "options.h"
 #include "sidecar.h"
 
 namespace aecrnet {
@@ -12,17 +13,19 @@ constexpr std::size_t kAutoTilePixels = 1000000;  // src/dehaze/dehazer.py: AUTO
 constexpr int kAutoTile = 512;
 constexpr int kWholeImage = -1;
 
-// Pads the image to the next multiple of 4 or to the fixed size of the model, runs the model, and cuts the padding off.
-// Alpha stays as it is.
+// Shows the model the whole image at the size that work_size.h gives, and carries its result over to every pixel by the
+// local colour map (colour_map.h). An image that need not be shrunk goes through the model itself. Alpha stays as it is.
+// options.strength tells how much of the change is applied; 0 returns the image.
 //
-// Large images are restored in tiles that share at least `overlap` pixels. Tiles for a model of open size have sides of
-// at most `tile` pixels; 0 means kAutoTile for images above kAutoTilePixels, kWholeImage means no tiles. Tiles for a
-// model of fixed size have that size, and `tile` is ignored. The network's channel attention averages over a tile
-// instead of the image, so a tiled result differs slightly from that of the whole image.
+// What the model sees is padded to the next multiple of 4 or to the fixed size of the model. If it is too large, it is
+// cut into tiles that share at least options.overlap pixels. Tiles for a model of open size have sides of at most
+// options.tile pixels; 0 means kAutoTile for more than kAutoTilePixels, kWholeImage means no tiles. Tiles for a model of
+// fixed size have that size. The network's channel attention averages over a tile instead of the image, so that tiles
+// of one photo may differ in brightness.
 //
-// Throws InputError if tiles of the model's fixed size would be smaller than the network's receptive field, or smaller
-// than `overlap` + kMinSide.
-Image Dehaze(Model* model, const Sidecar& sidecar, const Image& image, int tile, int overlap);
+// Throws InputError if the model's fixed size is below kSmallestWorkSize and the image has to be shrunk, or if tiles of
+// it would be smaller than the network's receptive field, or smaller than options.overlap + kMinSide.
+Image Dehaze(Model* model, const Sidecar& sidecar, const Image& image, const Options& options);
 
 }  // namespace aecrnet
 

@@ -19,7 +19,9 @@ struct Options {
   std::string device_target = "CPU";
   int device_id = 0;
   int threads = 2;
-  int tile = 0;  // pixels; 0: automatic, -1: whole images
+  int work_size = 0;      // pixels of the longer side of what the network sees; 0: automatic, -1: full resolution
+  float strength = 1.0F;  // how much of the change to apply, 0..1
+  int tile = 0;           // pixels; 0: automatic, -1: no tiles
   int overlap = 64;
   bool benchmark = false;
   bool help = false;

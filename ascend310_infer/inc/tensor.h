@@ -1,4 +1,4 @@
-// Converts 8-bit images to the network's floats and back, as infer.py does.
+// Converts images to the network's floats and back, as infer.py does.
 #ifndef AECRNET_INC_TENSOR_H_
 #define AECRNET_INC_TENSOR_H_
 
@@ -29,16 +29,19 @@ struct Tensor {
   }
 };
 
-// A part of the image, with levels 0..255 scaled to 0..top. Beyond the right and bottom edge the image is reflected
+// A part of the image, with levels 0..white scaled to 0..top. Beyond the right and bottom edge the image is reflected
 // without the edge pixel (numpy's "reflect"), repeatedly if needed.
 Tensor ToTensor(const Image& image, float top, Window rows, Window columns);
 
-// Clips the model's 0..top and scales it to 0..255. NaN becomes 0.
-void ClipAndScale(float top, Tensor* tensor);
+// Clips the model's 0..top and scales it to 0..white. NaN becomes 0.
+void ClipAndScale(float top, float white, Tensor* tensor);
 
-// Rounds the first `rows` rows of 0..255 half to even into image->rgb, starting at row `top` of the image. Values
-// beyond the right and bottom edge of the image are left out.
-void Round(const Tensor& tensor, int rows, int top, Image* image);
+// The upper left part of a tensor.
+Tensor Crop(const Tensor& tensor, int height, int width);
+
+// Mixes the first `rows` rows of 0..white into image->rgb from row `top` of the image on: `strength` 1 replaces its
+// values, 0 keeps them. Rounds half to even. Values beyond the right and bottom edge of the image are left out.
+void Mix(const Tensor& tensor, int rows, int top, float strength, Image* image);
 
 }  // namespace aecrnet
 

@@ -88,7 +88,7 @@ class Runner {
  private:
   Image Restore(const std::string& path, const Image& image) {
     try {
-      return Dehaze(model_.get(), sidecar_, image, options_.tile, options_.overlap);
+      return Dehaze(model_.get(), sidecar_, image, options_);
     } catch (const InputError& error) {
       throw InputError(path + ": " + error.what());
     }
@@ -120,7 +120,7 @@ int Run(const Options& options, const ModelFactory& load_model, std::ostream& ou
       err << "error: " << error.what() << std::endl;
       ++failed;
     } catch (const std::bad_alloc&) {
-      err << "error: " << image << ": not enough memory; try --tile 512" << std::endl;
+      err << "error: " << image << ": not enough memory; try --work_size 512" << std::endl;
       ++failed;
     }
   }

@@ -1,25 +1,42 @@
 #include "dehaze.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <string>
 
+#include "colour_map.h"
 #include "error.h"
+#include "shrink.h"
 #include "tiling.h"
+#include "work_size.h"
 
 namespace aecrnet {
 namespace {
 
+// Takes finished rows of the restored image, as floats: the first `rows` rows of the strip are row `top` on.
+using Sink = std::function<void(const Tensor& strip, int rows, int top)>;
+
 int RoundUp(int size, int multiple) { return (size + multiple - 1) / multiple * multiple; }
+
+std::string TooLarge(const Sidecar& sidecar, const Image& image) {
+  return "image of " + std::to_string(image.width) + "x" + std::to_string(image.height) +
+         " is larger than the model's " + std::to_string(sidecar.width) + "x" + std::to_string(sidecar.height);
+}
 
 void CheckFixedTile(const Sidecar& sidecar, const Image& image, int overlap) {
   const bool fits = image.height <= sidecar.height && image.width <= sidecar.width;
   const int shorter = std::min(sidecar.height, sidecar.width);
   if (fits || (shorter >= kReceptiveField && overlap <= shorter - kMinSide)) return;
-  throw InputError("image of " + std::to_string(image.width) + "x" + std::to_string(image.height) +
-                   " is larger than the model's " + std::to_string(sidecar.width) + "x" +
-                   std::to_string(sidecar.height) + ", which is too small for tiles (at least " +
+  throw InputError(TooLarge(sidecar, image) + ", which is too small for tiles (at least " +
                    std::to_string(kReceptiveField) + ", and the overlap and " + std::to_string(kMinSide) + ")");
+}
+
+void CheckWorkSize(const Sidecar& sidecar, const Image& image) {
+  if (sidecar.is_dynamic() || std::min(sidecar.height, sidecar.width) >= kSmallestWorkSize) return;
+  const std::string smallest = std::to_string(kSmallestWorkSize);
+  throw InputError(TooLarge(sidecar, image) + ", and a model that is to see whole photos needs at least " + smallest +
+                   "x" + smallest + "; export a larger one");
 }
 
 int LongestSide(const Image& image, int tile) {
@@ -49,42 +66,71 @@ void MoveUp(int rows, Tensor* strip) {
   }
 }
 
-// Rounds the weighted sum of the windows' results into result->rgb. Only one row of windows is in memory as floats.
-void RestoreWindows(Model* model, float top, const Image& image, const std::vector<Window>& rows,
-                    const std::vector<Window>& columns, Image* result) {
+// Gives the weighted sum of the windows' results, in 0..`white`, to the sink. Only one row of windows is in memory.
+void RestoreWindows(Model* model, float top, float white, const Image& image, const std::vector<Window>& rows,
+                    const std::vector<Window>& columns, const Sink& sink) {
   const std::vector<std::vector<float>> row_weights = Ramps(rows);
   const std::vector<std::vector<float>> column_weights = Ramps(columns);
   Tensor strip(rows[0].length(), columns.back().stop);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     for (std::size_t j = 0; j < columns.size(); ++j) {
       Tensor part = model->Run(ToTensor(image, top, rows[i], columns[j]));
-      ClipAndScale(top, &part);
+      ClipAndScale(top, white, &part);
       Add(part, row_weights[i], column_weights[j], columns[j].start, &strip);
     }
     const int finished = (i + 1 < rows.size() ? rows[i + 1].start : rows[i].stop) - rows[i].start;
-    Round(strip, finished, rows[i].start, result);
+    sink(strip, finished, rows[i].start);
     MoveUp(finished, &strip);
   }
 }
 
-}  // namespace
-
-Image Dehaze(Model* model, const Sidecar& sidecar, const Image& image, int tile, int overlap) {
+// Sends the image through the model at its own size, in one window or in several. The results are in 0..`white`.
+void Restore(Model* model, const Sidecar& sidecar, float white, const Image& image, const Options& options,
+             const Sink& sink) {
   int height = RoundUp(image.height, sidecar.multiple_of);
   int width = RoundUp(image.width, sidecar.multiple_of);
-  int tile_height = LongestSide(image, tile);
+  int tile_height = LongestSide(image, options.tile);
   int tile_width = tile_height;
-  if (!sidecar.is_dynamic()) {
-    CheckFixedTile(sidecar, image, overlap);
+  const bool is_fixed = !sidecar.is_dynamic();
+  if (is_fixed) {
+    CheckFixedTile(sidecar, image, options.overlap);
     height = std::max(height, sidecar.height);
     width = std::max(width, sidecar.width);
     tile_height = sidecar.height;
     tile_width = sidecar.width;
   }
-  const bool is_fixed = !sidecar.is_dynamic();
+  RestoreWindows(model, sidecar.top, white, image, Windows(height, tile_height, options.overlap, is_fixed),
+                 Windows(width, tile_width, options.overlap, is_fixed), sink);
+}
+
+// Sends a small picture of the image through the model, and the image through the map between the two.
+Image DehazeByMap(Model* model, const Sidecar& sidecar, const Image& image, Size seen, const Options& options) {
+  CheckWorkSize(sidecar, image);
+  const Image small = Shrink(image, seen.height, seen.width);
+  const Tensor hazy = ToTensor(small, 1.0F, {0, seen.height}, {0, seen.width});
+  Tensor clear = hazy;
+  Restore(model, sidecar, 1.0F, small, options, [&](const Tensor& strip, int rows, int top) {
+    for (int y = 0; y < std::min(rows, seen.height - top); ++y) {
+      for (int c = 0; c < 3; ++c) {
+        std::transform(hazy.row(c, top + y), hazy.row(c, top + y) + seen.width, strip.row(c, y), clear.row(c, top + y),
+                       [&](float before, float after) { return before + options.strength * (after - before); });
+      }
+    }
+  });
   Image result = image;
-  RestoreWindows(model, sidecar.top, image, Windows(height, tile_height, overlap, is_fixed),
-                 Windows(width, tile_width, overlap, is_fixed), &result);
+  ApplyColourMap(FitColourMap(hazy, clear), &result);
+  return result;
+}
+
+}  // namespace
+
+Image Dehaze(Model* model, const Sidecar& sidecar, const Image& image, const Options& options) {
+  if (options.strength == 0.0F) return image;
+  const Size seen = SeenSize({image.height, image.width}, options.work_size, sidecar);
+  if (!(seen == Size{image.height, image.width})) return DehazeByMap(model, sidecar, image, seen, options);
+  Image result = image;
+  Restore(model, sidecar, static_cast<float>(image.white), image, options,
+          [&](const Tensor& strip, int rows, int top) { Mix(strip, rows, top, options.strength, &result); });
   return result;
 }
 

@@ -62,6 +62,7 @@ Image Upright(Image image, int orientation) {
   Image result;
   result.is_grey = image.is_grey;
   result.icc_profile = std::move(image.icc_profile);
+  result.white = image.white;
   result.height = transposed ? image.width : image.height;
   result.width = transposed ? image.height : image.width;
   result.rgb.resize(image.rgb.size());

@@ -1,4 +1,5 @@
 // Reads JPEG with libjpeg(-turbo), which is Pillow's decoder too. Other decoders differ by a few levels.
+#include <algorithm>
 #include <csetjmp>
 #include <cstddef>
 #include <cstdio>
@@ -67,11 +68,12 @@ int Orientation(const jpeg_decompress_struct& info) {
   return 1;
 }
 
-// Converts one inverted (Adobe) CMYK pixel as Pillow does.
+// Converts one inverted (Adobe) CMYK pixel as Pillow does. `rgb` may lie before or at `cmyk`.
 void CmykToRgb(const std::uint8_t* cmyk, std::uint8_t* rgb) {
+  const std::uint8_t black = cmyk[3];
   for (int c = 0; c < 3; ++c) {
-    const int product = (255 - cmyk[c]) * cmyk[3] + 128;
-    rgb[c] = static_cast<std::uint8_t>(cmyk[3] - (((product >> 8) + product) >> 8));
+    const int product = (255 - cmyk[c]) * black + 128;
+    rgb[c] = static_cast<std::uint8_t>(black - (((product >> 8) + product) >> 8));
   }
 }
 
@@ -97,10 +99,10 @@ bool Decode(Decoder* decoder, const std::uint8_t* data, unsigned long size) {
   image->rgb.resize(image->pixels() * 3);
   decoder->line.resize(std::size_t{info->output_width} * 4);
   for (std::size_t row = 0; row < info->output_height; ++row) {
-    std::uint8_t* to = image->rgb.data() + row * info->output_width * 3;
-    JSAMPROW line = is_cmyk ? decoder->line.data() : to;
+    JSAMPROW line = decoder->line.data();
     jpeg_read_scanlines(info, &line, 1);
-    for (std::size_t x = 0; is_cmyk && x < info->output_width; ++x) CmykToRgb(line + x * 4, to + x * 3);
+    for (std::size_t x = 0; is_cmyk && x < info->output_width; ++x) CmykToRgb(line + x * 4, line + x * 3);
+    std::copy_n(line, info->output_width * 3, image->rgb.data() + row * info->output_width * 3);
   }
   decoder->orientation = Orientation(*info);
   image->is_grey = info->jpeg_color_space == JCS_GRAYSCALE;

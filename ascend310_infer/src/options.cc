@@ -2,13 +2,16 @@
 
 #include <charconv>
 #include <functional>
+#include <locale>
 #include <map>
 #include <set>
+#include <sstream>
 
 #include "dehaze.h"
 #include "error.h"
 #include "image.h"
 #include "tiling.h"
+#include "work_size.h"
 
 namespace aecrnet {
 namespace {
@@ -24,6 +27,24 @@ int ToInteger(const std::string& flag, const std::string& value, int low, int hi
                      ", not " + (value.empty() ? "empty" : value));
   }
   return number;
+}
+
+float ToStrength(const std::string& flag, const std::string& value) {
+  std::istringstream text(value);
+  text.imbue(std::locale::classic());
+  float number = -1.0F;
+  if (!(text >> number) || !text.eof() || !(number >= 0.0F && number <= 1.0F)) {
+    throw UsageError(flag + ": must be from 0 to 1, not " + value);
+  }
+  return number;
+}
+
+void CheckWorkSize(int work_size) {
+  if (work_size == kAutoWorkSize || work_size == kFullResolution) return;
+  if (work_size < kSmallestWorkSize || work_size % kAlign != 0) {
+    throw UsageError("--work_size: must be a multiple of 4 from " + std::to_string(kSmallestWorkSize) +
+                     " on, 0 (automatic) or -1 (full resolution), not " + std::to_string(work_size));
+  }
 }
 
 void CheckTile(const Options& options) {
@@ -65,6 +86,9 @@ Options ParseOptions(const std::vector<std::string>& arguments) {
       {"--device_id",
        [&](const auto& flag, const auto& value) { options.device_id = ToInteger(flag, value, 0, 4095); }},
       {"--threads", [&](const auto& flag, const auto& value) { options.threads = ToInteger(flag, value, 1, 1024); }},
+      {"--work_size",
+       [&](const auto& flag, const auto& value) { options.work_size = ToInteger(flag, value, -1, kMany); }},
+      {"--strength", [&](const auto& flag, const auto& value) { options.strength = ToStrength(flag, value); }},
       {"--tile", [&](const auto& flag, const auto& value) { options.tile = ToInteger(flag, value, -1, kMany); }},
       {"--overlap", [&](const auto& flag, const auto& value) { options.overlap = ToInteger(flag, value, 0, kMany); }},
   };
@@ -92,6 +116,7 @@ Options ParseOptions(const std::vector<std::string>& arguments) {
   if (options.device_target != "CPU" && options.device_target != "Ascend310") {
     throw UsageError("--device_target: must be CPU or Ascend310, not " + options.device_target);
   }
+  CheckWorkSize(options.work_size);
   CheckTile(options);
   return options;
 }
@@ -105,10 +130,15 @@ std::string Usage() {
          "  --device_target CPU       CPU or Ascend310\n"
          "  --device_id 0             which Ascend card\n"
          "  --threads 2               processor threads\n"
-         "  --tile 0                  longest side of what the network sees at once, in pixels: a multiple of 4 from " +
+         "  --work_size 0             longer side in pixels at which the network sees a photo, a multiple of 4 from 64\n"
+         "                            on; a local colour map carries the result to every pixel; 0: 512 for photos above\n"
+         "                            1 megapixel, or what a model of fixed size takes; -1: full resolution\n"
+         "  --strength 1              how much of the change to apply, from 0 (none) to 1\n"
+         "  --tile 0                  what the network is to see (--work_size) is cut into tiles with sides of at most so\n"
+         "                            many pixels, a multiple of 4 from " +
          std::to_string(kMinTile) +
-         "\n"
-         "                            on; 0: tiles of 512 for images above 1 megapixel; -1: whole images\n"
+         " on; 0: tiles of 512 above 1 megapixel;\n"
+         "                            -1: no tiles\n"
          "  --overlap 64              pixels that neighbouring tiles share and blend over, at least\n"
          "  --benchmark               run every image once to warm up and ten times measured; --output may be left "
          "out\n"

@@ -1,4 +1,4 @@
-// Reads PNG with libpng. Images that are not 8-bit RGB are converted by Pillow's rules.
+// Reads PNG with libpng. All kinds become RGB of 8 or 16 bits.
 #include <csetjmp>
 #include <cstring>
 
@@ -33,7 +33,7 @@ struct Decoder {
   std::uint32_t width = 0;
   std::size_t samples = 0;  // of a pixel, after libpng's transformations
   bool is_grey = false;
-  bool is_grey16 = false;
+  bool is_16_bits = false;
   bool is_palette = false;
   bool is_complete = false;
   bool too_large = false;
@@ -53,19 +53,16 @@ void Read(png_structp png, png_bytep to, std::size_t count) {
   source->read += count;
 }
 
-// Asks libpng for 8-bit RGB or RGBA. 16-bit grey stays 16-bit, because Pillow scales it and does not cut it.
+// Asks libpng for RGB or RGBA of 8 or 16 bits.
 void SetTransformations(Decoder* decoder) {
   png_structp png = decoder->png;
   const int bits = png_get_bit_depth(png, decoder->info);
   const int type = png_get_color_type(png, decoder->info);
   decoder->is_grey = (type & PNG_COLOR_MASK_COLOR) == 0;
-  decoder->is_grey16 = bits == 16 && type == PNG_COLOR_TYPE_GRAY;
+  decoder->is_16_bits = bits == 16;
   decoder->is_palette = type == PNG_COLOR_TYPE_PALETTE;
-  if (!decoder->is_grey16) {
-    png_set_expand(png);
-    if (bits == 16) png_set_strip_16(png);
-    if (decoder->is_grey) png_set_gray_to_rgb(png);
-  }
+  png_set_expand(png);
+  if (decoder->is_grey) png_set_gray_to_rgb(png);
   png_set_interlace_handling(png);
   png_read_update_info(png, decoder->info);
   decoder->samples = png_get_channels(png, decoder->info);
@@ -106,6 +103,11 @@ std::vector<std::uint8_t> Profile(const Decoder& decoder) {
   return {data, data + size};
 }
 
+std::uint16_t Sample(const Decoder& decoder, std::size_t number) {
+  if (!decoder.is_16_bits) return decoder.pixels[number];
+  return static_cast<std::uint16_t>(decoder.pixels[number * 2] << 8 | decoder.pixels[number * 2 + 1]);
+}
+
 Image ToImage(const Decoder& decoder) {
   Image image;
   image.height = static_cast<int>(decoder.height);
@@ -113,15 +115,10 @@ Image ToImage(const Decoder& decoder) {
   image.is_grey = decoder.is_grey;
   image.rgb.resize(image.pixels() * 3);
   if (decoder.samples == 4) image.alpha.resize(image.pixels());
+  if (decoder.is_16_bits) image.white = 65535;
   for (std::size_t i = 0; i < image.pixels(); ++i) {
-    const std::uint8_t* from = decoder.pixels.data() + i * (decoder.is_grey16 ? 2 : decoder.samples);
-    if (decoder.is_grey16) {
-      const double value = (from[0] * 256 + from[1]) / 65535.0 * 255.0 + 0.5;
-      std::memset(&image.rgb[i * 3], static_cast<int>(value), 3);
-    } else {
-      std::memcpy(&image.rgb[i * 3], from, 3);
-      if (decoder.samples == 4) image.alpha[i] = from[3];
-    }
+    for (std::size_t c = 0; c < 3; ++c) image.rgb[i * 3 + c] = Sample(decoder, i * decoder.samples + c);
+    if (decoder.samples == 4) image.alpha[i] = Sample(decoder, i * 4 + 3);
   }
   if (!decoder.is_grey && !decoder.is_palette) image.icc_profile = Profile(decoder);
   return image;

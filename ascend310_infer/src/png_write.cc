@@ -41,27 +41,33 @@ void Fail(png_structp png, png_const_charp message) {
 void Ignore(png_structp, png_const_charp) {}
 
 // Pillow's ITU-R 601 luma.
-std::uint8_t Luma(const std::uint8_t* rgb) {
-  return static_cast<std::uint8_t>((rgb[0] * 19595U + rgb[1] * 38470U + rgb[2] * 7471U + 0x8000U) >> 16);
+std::uint16_t Luma(const std::uint16_t* rgb) {
+  return static_cast<std::uint16_t>((rgb[0] * 19595U + rgb[1] * 38470U + rgb[2] * 7471U + 0x8000U) >> 16);
 }
 
-// Interleaves the samples of each pixel, as PNG stores them.
-std::vector<std::uint8_t> Interleave(const Image& image, std::size_t samples) {
-  std::vector<std::uint8_t> pixels(image.pixels() * samples);
-  for (std::size_t i = 0; i < image.pixels(); ++i) {
-    std::uint8_t* to = &pixels[i * samples];
+std::size_t Samples(const Image& image) { return (image.is_grey ? 1U : 3U) + (image.alpha.empty() ? 0U : 1U); }
+
+// The samples of row y as PNG stores them: pixel after pixel, 16 bits with the high byte first.
+void Interleave(const Image& image, int y, std::vector<std::uint8_t>* row) {
+  row->clear();
+  const auto put = [&](std::uint16_t value) {
+    if (image.white > 255) row->push_back(static_cast<std::uint8_t>(value >> 8));
+    row->push_back(static_cast<std::uint8_t>(value));
+  };
+  std::size_t i = static_cast<std::size_t>(y) * static_cast<std::size_t>(image.width);
+  for (const std::size_t stop = i + static_cast<std::size_t>(image.width); i < stop; ++i) {
+    const std::uint16_t* rgb = &image.rgb[i * 3];
     if (image.is_grey) {
-      to[0] = Luma(&image.rgb[i * 3]);
+      put(Luma(rgb));
     } else {
-      std::memcpy(to, &image.rgb[i * 3], 3);
+      for (std::size_t c = 0; c < 3; ++c) put(rgb[c]);
     }
-    if (!image.alpha.empty()) to[samples - 1] = image.alpha[i];
+    if (!image.alpha.empty()) put(image.alpha[i]);
   }
-  return pixels;
 }
 
 // All calls of libpng that may jump. The function owns nothing, so that a jump skips no destructor.
-bool Encode(Encoder* encoder, std::FILE* file, const Image& image, const std::uint8_t* pixels, std::size_t samples) {
+bool Encode(Encoder* encoder, std::FILE* file, const Image& image, std::vector<std::uint8_t>* row) {
   constexpr int kTypes[] = {PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA, PNG_COLOR_TYPE_RGB, PNG_COLOR_TYPE_RGBA};
   encoder->png = png_create_write_struct(PNG_LIBPNG_VER_STRING, encoder, Fail, Ignore);
   if (encoder->png == nullptr) return false;
@@ -71,15 +77,17 @@ bool Encode(Encoder* encoder, std::FILE* file, const Image& image, const std::ui
   png_init_io(encoder->png, file);
   png_set_benign_errors(encoder->png, 1);  // a faulty profile is left out
   png_set_IHDR(encoder->png, encoder->info, static_cast<png_uint_32>(image.width),
-               static_cast<png_uint_32>(image.height), 8, kTypes[samples - 1], PNG_INTERLACE_NONE,
+               static_cast<png_uint_32>(image.height), image.white > 255 ? 16 : 8, kTypes[Samples(image) - 1], PNG_INTERLACE_NONE,
                PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
   if (!image.icc_profile.empty()) {
     png_set_iCCP(encoder->png, encoder->info, "ICC Profile", PNG_COMPRESSION_TYPE_BASE, image.icc_profile.data(),
                  static_cast<png_uint_32>(image.icc_profile.size()));
   }
   png_write_info(encoder->png, encoder->info);
-  const std::size_t row_bytes = static_cast<std::size_t>(image.width) * samples;
-  for (int y = 0; y < image.height; ++y) png_write_row(encoder->png, pixels + static_cast<std::size_t>(y) * row_bytes);
+  for (int y = 0; y < image.height; ++y) {
+    Interleave(image, y, row);
+    png_write_row(encoder->png, row->data());
+  }
   png_write_end(encoder->png, encoder->info);
   return true;
 }
@@ -87,10 +95,9 @@ bool Encode(Encoder* encoder, std::FILE* file, const Image& image, const std::ui
 void WriteTo(const fs::path& path, const Image& image) {
   File file(std::fopen(path.c_str(), "wb"));
   if (!file) throw InputError(std::strerror(errno));
-  const std::size_t samples = (image.is_grey ? 1U : 3U) + (image.alpha.empty() ? 0U : 1U);
-  const std::vector<std::uint8_t> pixels = Interleave(image, samples);
+  std::vector<std::uint8_t> row;
   Encoder encoder;
-  if (!Encode(&encoder, file.get(), image, pixels.data(), samples)) throw InputError(encoder.message);
+  if (!Encode(&encoder, file.get(), image, &row)) throw InputError(encoder.message);
   if (std::fflush(file.get()) != 0) throw InputError(std::strerror(errno));
 }
 

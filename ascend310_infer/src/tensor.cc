@@ -1,7 +1,6 @@
 #include "tensor.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace aecrnet {
 namespace {
@@ -18,33 +17,39 @@ int Reflected(int position, int size) {
 
 Tensor ToTensor(const Image& image, float top, Window rows, Window columns) {
   Tensor tensor(rows.length(), columns.length());
-  const double scale = double{top} / 255.0;
+  const double scale = double{top} / image.white;
   const auto width = static_cast<std::size_t>(image.width);
   for (int y = 0; y < tensor.height; ++y) {
     const std::size_t from_row = static_cast<std::size_t>(Reflected(rows.start + y, image.height)) * width;
     for (int x = 0; x < tensor.width; ++x) {
       const auto from_column = static_cast<std::size_t>(Reflected(columns.start + x, image.width));
-      const std::uint8_t* from = &image.rgb[(from_row + from_column) * 3];
+      const std::uint16_t* from = &image.rgb[(from_row + from_column) * 3];
       for (int c = 0; c < 3; ++c) tensor.row(c, y)[x] = static_cast<float>(from[c] * scale);
     }
   }
   return tensor;
 }
 
-void ClipAndScale(float top, Tensor* tensor) {
-  const float scale = 255.0F / top;
+void ClipAndScale(float top, float white, Tensor* tensor) {
+  const float scale = white / top;
   for (float& value : tensor->data) value = (value > 0.0F ? (value < top ? value : top) : 0.0F) * scale;
 }
 
-void Round(const Tensor& tensor, int rows, int top, Image* image) {
-  std::uint8_t* to = image->rgb.data() + static_cast<std::size_t>(top) * static_cast<std::size_t>(image->width) * 3;
+Tensor Crop(const Tensor& tensor, int height, int width) {
+  Tensor part(height, width);
+  for (int c = 0; c < 3; ++c) {
+    for (int y = 0; y < height; ++y) std::copy_n(tensor.row(c, y), width, part.row(c, y));
+  }
+  return part;
+}
+
+void Mix(const Tensor& tensor, int rows, int top, float strength, Image* image) {
+  const auto white = static_cast<float>(image->white);
+  std::uint16_t* to = image->rgb.data() + static_cast<std::size_t>(top) * static_cast<std::size_t>(image->width) * 3;
   rows = std::min(rows, image->height - top);
   for (int y = 0; y < rows; ++y) {
     for (int x = 0; x < image->width; ++x) {
-      for (int c = 0; c < 3; ++c) {
-        // by rounding, a weighted sum of tiles may exceed 255
-        *to++ = static_cast<std::uint8_t>(std::nearbyint(std::min(tensor.row(c, y)[x], 255.0F)));
-      }
+      for (int c = 0; c < 3; ++c, ++to) *to = Level(strength * tensor.row(c, y)[x] + (1.0F - strength) * *to, white);
     }
   }
 }

@@ -119,6 +119,12 @@ TEST_F(AppTest, TwoImagesOfOneNameAreRefused) {
                             ", both would become " + (folder_ / "out/a.png") + "\n");
 }
 
+TEST_F(AppTest, DeepImagesKeepTheirBits) {
+  WritePng(folder_ / "in/a.png", TestImage16(18, 21));
+  EXPECT_EQ(Run({"--strength", "0"}), 0) << err_.str();
+  EXPECT_EQ(ReadImage(folder_ / "out/a.png").rgb, TestImage16(18, 21).rgb);
+}
+
 TEST_F(AppTest, WrongArgumentsExitWith2) {
   EXPECT_EQ(Run({"--tile", "100"}), 2);
   EXPECT_EQ(err_.str().rfind("error: --tile: must be at least 148", 0), 0U);

@@ -50,8 +50,8 @@ TEST(Exif, TurnsAsTheStandardSays) {
   image.height = 2;
   image.width = 3;
   image.alpha = {1, 2, 3, 4, 5, 6};
-  for (const std::uint8_t value : image.alpha) image.rgb.insert(image.rgb.end(), 3, value);
-  const std::vector<std::vector<std::uint8_t>> expected = {{1, 2, 3, 4, 5, 6}, {3, 2, 1, 6, 5, 4}, {6, 5, 4, 3, 2, 1},
+  for (const std::uint16_t value : image.alpha) image.rgb.insert(image.rgb.end(), 3, value);
+  const std::vector<std::vector<std::uint16_t>> expected = {{1, 2, 3, 4, 5, 6}, {3, 2, 1, 6, 5, 4}, {6, 5, 4, 3, 2, 1},
                                                            {4, 5, 6, 1, 2, 3}, {1, 4, 2, 5, 3, 6}, {4, 1, 5, 2, 6, 3},
                                                            {6, 3, 5, 2, 4, 1}, {3, 6, 2, 5, 1, 4}};
   for (int orientation = 1; orientation <= 8; ++orientation) {

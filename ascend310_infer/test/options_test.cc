@@ -19,23 +19,28 @@ std::string ErrorOf(std::vector<std::string> more) {
 TEST(Options, ReadsEveryFlagInBothForms) {
   const Options options =
       ParseOptions({"--model_path=m.mindir", "--input", "in", "--output=a=b", "--device_target", "Ascend310",
-                    "--device_id", "3", "--threads=4", "--tile", "256", "--overlap", "64", "--benchmark"});
+                    "--device_id", "3", "--threads=4", "--work_size", "640", "--strength=0.25", "--tile", "256", "--overlap",
+                    "64", "--benchmark"});
   EXPECT_EQ(options.model_path, "m.mindir");
   EXPECT_EQ(options.input, "in");
   EXPECT_EQ(options.output, "a=b");
   EXPECT_EQ(options.device_target, "Ascend310");
   EXPECT_EQ(options.device_id, 3);
   EXPECT_EQ(options.threads, 4);
+  EXPECT_EQ(options.work_size, 640);
+  EXPECT_EQ(options.strength, 0.25F);
   EXPECT_EQ(options.tile, 256);
   EXPECT_EQ(options.overlap, 64);
   EXPECT_TRUE(options.benchmark);
 }
 
-TEST(Options, DefaultsAreAutomaticTilesOnCpu) {
+TEST(Options, DefaultsAreAutomaticSizesAndFullStrengthOnCpu) {
   const Options options = ParseOptions(With({}));
   EXPECT_EQ(options.device_target, "CPU");
   EXPECT_EQ(options.device_id, 0);
   EXPECT_EQ(options.threads, 2);
+  EXPECT_EQ(options.work_size, 0);
+  EXPECT_EQ(options.strength, 1.0F);
   EXPECT_EQ(options.tile, 0);
   EXPECT_EQ(options.overlap, 64);
   EXPECT_FALSE(options.benchmark);
@@ -69,6 +74,23 @@ TEST(Options, RefusesWrongNumbers) {
   EXPECT_EQ(ErrorOf({"--tile", "99999999999"}), "--tile: must be a whole number from -1 to 1048576, not 99999999999");
   EXPECT_EQ(ErrorOf({"--threads"}), "--threads: needs a value");
   EXPECT_EQ(ErrorOf({"--threads="}), "--threads: needs a value");
+}
+
+TEST(Options, RefusesWorkSizesThatTheNetworkCannotUse) {
+  const std::string rule = "--work_size: must be a multiple of 4 from 64 on, 0 (automatic) or -1 (full resolution), not ";
+  EXPECT_EQ(ErrorOf({"--work_size", "60"}), rule + "60");
+  EXPECT_EQ(ErrorOf({"--work_size", "514"}), rule + "514");
+  EXPECT_EQ(ErrorOf({"--work_size", "-2"}), "--work_size: must be a whole number from -1 to 1048576, not -2");
+  EXPECT_EQ(ParseOptions(With({"--work_size", "64"})).work_size, 64);
+  EXPECT_EQ(ParseOptions(With({"--work_size", "-1"})).work_size, -1);
+}
+
+TEST(Options, RefusesStrengthsOutside0To1) {
+  for (const std::string value : {"-0.1", "1.01", "nan", "0.5x", "half", "0,5"}) {
+    EXPECT_EQ(ErrorOf({"--strength", value}), "--strength: must be from 0 to 1, not " + value);
+  }
+  EXPECT_EQ(ParseOptions(With({"--strength", "0"})).strength, 0.0F);
+  EXPECT_EQ(ParseOptions(With({"--strength", "1"})).strength, 1.0F);
 }
 
 TEST(Options, RefusesTilesThatTheNetworkCannotUse) {

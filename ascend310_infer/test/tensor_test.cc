@@ -26,7 +26,7 @@ TEST(Tensor, PadsRightAndBottomByReflectionWithoutTheEdge) {
   Image image;
   image.height = 2;
   image.width = 3;
-  for (std::uint8_t i = 0; i < 6; ++i) image.rgb.insert(image.rgb.end(), 3, i);
+  for (std::uint16_t i = 0; i < 6; ++i) image.rgb.insert(image.rgb.end(), 3, i);
   const Tensor tensor = ToTensor(image, 255.0F, {0, 5}, {0, 8});  // numpy.pad(..., mode="reflect")
   const std::vector<std::vector<float>> expected = {{0, 1, 2, 1, 0, 1, 2, 1}, {3, 4, 5, 4, 3, 4, 5, 4}};
   for (int y = 0; y < 5; ++y) {
@@ -66,21 +66,38 @@ TEST(Tensor, ResultIsClippedScaledAndRoundedHalfToEven) {
   image.height = 1;
   image.width = 2;  // the rest was padding
   image.rgb.resize(6);
-  ClipAndScale(255.0F, &tensor);
-  Round(tensor, 4, 0, &image);
-  EXPECT_EQ(image.rgb, (std::vector<std::uint8_t>{0, 255, 0, 0, 2, 2}));
+  ClipAndScale(255.0F, 255.0F, &tensor);
+  Mix(tensor, 4, 0, 1.0F, &image);
+  EXPECT_EQ(image.rgb, (std::vector<std::uint16_t>{0, 255, 0, 0, 2, 2}));
 }
 
 TEST(Tensor, ThereAndBackChangesNoLevel) {
   for (const float top : {1.0F, 255.0F}) {
-    const Image image = TestImage(16, 20);
-    Image back = image;
-    std::fill(back.rgb.begin(), back.rgb.end(), std::uint8_t{0});
-    Tensor tensor = ToTensor(image, top, {0, 16}, {0, 20});
-    ClipAndScale(top, &tensor);
-    Round(tensor, 16, 0, &back);
-    EXPECT_EQ(back.rgb, image.rgb);
+    for (const Image& image : {TestImage(16, 20), TestImage16(16, 20)}) {
+      Image back = image;
+      std::fill(back.rgb.begin(), back.rgb.end(), std::uint16_t{0});
+      Tensor tensor = ToTensor(image, top, {0, 16}, {0, 20});
+      ClipAndScale(top, static_cast<float>(image.white), &tensor);
+      Mix(tensor, 16, 0, 1.0F, &back);
+      EXPECT_EQ(back.rgb, image.rgb);
+    }
   }
+}
+
+TEST(Tensor, StrengthMixesWithTheImage) {
+  Image image;
+  image.height = image.width = 1;
+  image.rgb = {100, 0, 255};
+  const Tensor white = [] {
+    Tensor tensor(1, 1);
+    tensor.data = {200.0F, 200.0F, 200.0F};
+    return tensor;
+  }();
+  Image half = image;
+  Mix(white, 1, 0, 0.5F, &half);
+  EXPECT_EQ(half.rgb, (std::vector<std::uint16_t>{150, 100, 228}));  // 227.5 to even
+  Mix(white, 1, 0, 0.0F, &image);
+  EXPECT_EQ(image.rgb, (std::vector<std::uint16_t>{100, 0, 255}));
 }
 
 }  // namespace

@@ -41,7 +41,15 @@ inline Image TestImage(int height, int width) {
   Image image;
   image.height = height;
   image.width = width;
-  for (std::size_t i = 0; i < image.pixels() * 3; ++i) image.rgb.push_back(static_cast<std::uint8_t>(i * 37 % 251));
+  for (std::size_t i = 0; i < image.pixels() * 3; ++i) image.rgb.push_back(static_cast<std::uint16_t>(i * 37 % 251));
+  return image;
+}
+
+// The same with all 16 bits in use.
+inline Image TestImage16(int height, int width) {
+  Image image = TestImage(height, width);
+  image.white = 65535;
+  for (std::size_t i = 0; i < image.rgb.size(); ++i) image.rgb[i] = static_cast<std::uint16_t>(i * 9973 % 65536);
   return image;
 }
 
