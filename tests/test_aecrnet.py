@@ -8,6 +8,7 @@ from compiled import Gradients, arrays, both_modes, both_modes_slow_graph, diffe
 from golden.seeded import image, seeded
 from src.network.aecrnet import RGB_MEAN, RGB_STD, Dehaze
 from src.network.layers import ReflectionPad, WideConv
+from src.network.shapes import parameter_shapes
 from src.spec import ARCHS, VALUE_RANGE
 
 BLOCK = ["block.conv1", "block.conv2", "block.calayer.ca.0", "block.calayer.ca.2", "block.palayer.pa.0",
@@ -63,6 +64,11 @@ def test_parameters_have_the_originals_names_and_count(arch):
     everything = sum(parameter.size for parameter in net.get_parameters())
     statistics = 27 + 27 * 27
     assert (trained, everything - trained) == {"gitee": (2613946, 24), "paper": (2614229, statistics)}[arch]
+
+
+@BOTH_ARCHS
+def test_the_shapes_that_are_known_without_mindspore_are_those_of_the_network(arch):
+    assert {one.name: tuple(one.shape) for one in Dehaze(arch).get_parameters()} == parameter_shapes(arch)
 
 
 def test_impossible_networks_are_an_error():

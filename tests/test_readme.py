@@ -88,3 +88,14 @@ def test_every_promise_names_tests_that_exist():
     tables = re.findall(r"\| promise \| test \|\n\|---\|---\|\n((?:\|.*\n)+)", promises)
     rows = "".join(tables).splitlines()
     assert rows and all("`" in row.split(" | ")[1] for row in rows)
+
+
+def test_what_the_tour_and_the_table_of_copies_name_exists():
+    text = read("CONTRIBUTING.md")
+    places = re.findall(r"`(\w+)`\s+in\s+`([\w/]+\.py)`", text)
+    assert len(places) >= 8
+    for name, path in places:
+        assert re.search(rf"^(def |class )?{name}\b", read(path), re.MULTILINE), f"{name} in {path}"
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    for name in re.findall(r"`(test_\w+)`", text):
+        assert f"def {name}(" in tests, name
