@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Dict, List
 
 import numpy as np
-from PIL import Image, ImageCms
+import tifffile
+from PIL import Image, ImageCms, features
+
+import files
+from src.data.icc import D65, build_profile, srgb_decoded
+from src.data.png import P3
 
 EXTREMES = (b"\0\0", b"\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\x01")
 HEADER = 600  # bytes in which most damage is done: sizes, tables, EXIF and ICC stand there
@@ -33,13 +38,41 @@ def originals() -> Dict[str, bytes]:
     }
 
 
-def write_mutated(folder: Path, each: int, suffixes=(), seed: int = 0) -> List[Path]:
+def odd_originals() -> Dict[str, bytes]:
+    """More whole files, of the kinds and colour spaces that ascend310_infer does not read or not convert."""
+    pixels = np.random.default_rng(1).integers(0, 65536, (20, 24, 3)).astype(np.uint16)
+    rgb = Image.fromarray((pixels >> 8).astype(np.uint8))
+    frames = {"save_all": True, "append_images": [Image.fromarray(np.asarray(rgb)[::-1])], "duration": 100}
+    p3 = build_profile("Display P3", P3, D65, srgb_decoded)
+    found = {
+        "deep.png": files.png(pixels), "gamma.png": files.png(pixels, [(b"gAMA", struct.pack(">I", 55556))]),
+        "cicp.png": files.png(np.asarray(rgb), [(b"cICP", bytes((9, 16, 0, 1)))]),
+        "text.png": files.png(np.asarray(rgb), [(b"zTXt", b"a\0\0" + zlib.compress(b"x" * 2_000_000))]),
+        "animated.png": _file(rgb, "PNG", **frames), "animated.webp": _file(rgb, "WEBP", **frames),
+        "animated.gif": _file(rgb, "GIF", **frames), "pages.tif": _file(rgb, "TIFF", **frames),
+        "p3.jpg": _file(rgb, "JPEG", icc_profile=p3, exif=_exif(), xmp=b'<a tiff:Orientation="6"/>'),
+        "press.jpg": _file(rgb.convert("CMYK"), "JPEG", icc_profile=files.cmyk_profile(255, 128)),
+        "plane.tif": _tiff(np.moveaxis(pixels, -1, 0).copy(), photometric="rgb", planarconfig="separate",
+                           iccprofile=p3),
+        "deflate.tif": _tiff(pixels, photometric="rgb", compression="zlib", predictor=True),
+        "white.tif": _tiff(pixels[..., 0].copy(), photometric="miniswhite"),
+        "float.tif": _tiff((pixels / 65535).astype(np.float32), photometric="rgb"),
+        "twelve.tif": files.tiff((20, 24, 3), 12, files.packed(pixels >> 4, 12), 2),
+        "long.tif": _tiff(pixels.astype(np.uint32) * 65537, photometric="rgb"),
+        "rgb.jp2": _file(rgb, "JPEG2000"), "rgb.ppm": _file(rgb, "PPM"), "rgb.tga": _file(rgb, "TGA"),
+    }
+    if features.check("avif"):
+        found["rgb.avif"] = _file(rgb, "AVIF", exif=_exif())
+    return found
+
+
+def write_mutated(folder: Path, each: int, suffixes=(), seed: int = 0, wholes=None) -> List[Path]:
     """Write `each` damaged copies of every original as NUMBER_NAME into the folder. Returns: their paths.
 
-    suffixes: of the originals to take; none for all.
+    suffixes: of the originals to take; none for all. wholes: the originals, those of `originals` unless given.
     """
     rng, paths = np.random.default_rng(seed), []
-    for name, whole in originals().items():
+    for name, whole in (originals() if wholes is None else wholes).items():
         if suffixes and Path(name).suffix not in suffixes:
             continue
         for number in range(each):
@@ -82,6 +115,12 @@ def _exif() -> bytes:
     exif[0x0112], exif[0x010F], exif[0x011A] = 6, "Camera", 72.5
     exif.get_ifd(0x8769)[0x829A] = 0.01
     return exif.tobytes()
+
+
+def _tiff(pixels: np.ndarray, **options) -> bytes:
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels, metadata=None, **options)
+    return file.getvalue()
 
 
 def _file(image: Image.Image, kind: str, **options) -> bytes:

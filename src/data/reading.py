@@ -74,7 +74,8 @@ def read_header(path: PathLike) -> Optional[Header]:
         if formats.kind_of(path) is formats.RAW:
             return None
         if _starts_with(path, tiff.MAGIC):
-            return Header(*tiff.read_size(path))
+            found = Header(*tiff.read_size(path))
+            return found if found.height * found.width <= pixel_limit(None) else None
         _prepare(path)
         with _open(path, None) as opened:
             turned = opened.getexif().get(ORIENTATION, 1) >= 5
