@@ -44,7 +44,7 @@ KINDS = (
          remedy="a Pillow with OpenJPEG"),
     Kind("PPM", (".ppm", ".pgm", ".pbm", ".pnm"), "PPM", True),
     Kind("TGA", (".tga",), "TGA", True, True),
-    Kind("MPO", (".mpo",), "MPO"),
+    Kind("MPO", (".mpo",), "JPEG"),  # Pillow opens it as such
     Kind("Photoshop", (".psd",), "PSD"),
     HEIC, RAW,
     Kind("JPEG XL", (".jxl",), "", remedy="convert it to PNG"),

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin
 from ..errors import InputError, one_line
 from ..files import PathLike
 from . import colour, formats, metadata, png, tiff
+from .bits import stated_bits
 from .icc import D65, SRGB_PRIMARIES, build_profile
 from .photo import Encoding, Metadata, Photo
 
@@ -172,7 +173,9 @@ def _picture(path: Path, opened: Image.Image) -> Photo:
     else:
         photo = _photo(ImageOps.exif_transpose(opened), profile)
     known, left_out = _metadata(opened, info, photo)
-    notes = [text for text in (note, *photo.notes, *left_out) if text]
+    bits = stated_bits(path, opened.format or "")
+    lost = f"{bits} bits became 8" if bits > 8 and photo.rgb.dtype == np.uint8 else ""
+    notes = [text for text in (note, *photo.notes, lost, *left_out) if text]
     return photo._replace(metadata=known, encoding=_encoding(path, opened), notes=tuple(notes))
 
 
