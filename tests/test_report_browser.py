@@ -106,6 +106,17 @@ def test_mouse_moves_the_divider_and_lets_go(page):
     assert value(page, 0) == 50
 
 
+def test_an_enlarged_card_stays_in_view(page):
+    """The last card of a row moves to the row below when it becomes wide."""
+    for card in (2, 5):
+        top, window = run(page, """(() => {
+            const card = document.querySelectorAll('.card')[arguments[0]];
+            card.scrollIntoView({block: 'start'});
+            card.querySelector('.wide-button').click();
+            return [card.getBoundingClientRect().top, innerHeight]; })()""", card)
+        assert 0 <= top < window / 4, card
+
+
 def test_divider_uncovers_the_dehazed_picture(page):
     """The pixels are hazy (200) left of the divider and dehazed (90) right of it; then ground truth (40)."""
     def levels():

@@ -23,7 +23,7 @@
     if (button.matches(".truth-button")) return compareWithTruth(card, on);
     button.setAttribute("aria-pressed", on);
     card.classList.toggle("wide", on);
-    card.scrollIntoView({ block: "nearest" }); // it may have moved to another row
+    card.scrollIntoView({ block: "nearest", behavior: "instant" }); // it may have moved to another row
   });
   const everywhere = find("truth-everywhere");
   if (everywhere) everywhere.addEventListener("click", () => {
