@@ -95,19 +95,32 @@ def test_the_resolved_configuration_repeats_the_run(full_run, small_net, tmp_pat
 
 
 @pytest.mark.slow
-def test_the_demo_learns_in_a_dozen_steps_and_eval_takes_its_checkpoint(train_data, tmp_path):
+def test_a_new_network_learns_in_a_dozen_steps_and_eval_takes_its_checkpoint(train_data, tmp_path):
+    new = ["--ckpt_path=", "--freeze_deconv=False", "--lr=0.002", "--warmup_steps=0", "--block_lr_factor=1",
+           "--offset_lr_factor=1", "--clip_norm=0", "--data_test="]
     run = subprocess.run(
         [sys.executable, ROOT / "train.py", "--config", ROOT / "configs/demo.yaml", "--max_steps=12",
-         f"--ckpt_save_path={tmp_path}"],
+         f"--ckpt_save_path={tmp_path}", *new],
         cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stderr
-    assert "stopped after step 12 of 200; the same command with --resume and a larger --max_steps goes on" in run.stdout
+    assert "stopped after step 12 of 100; the same command with --resume and a larger --max_steps goes on" in run.stdout
     assert "images/s" in run.stdout and "waiting for data" in run.stdout
-    for shown in ("loss=", "l1=", "cr=", "lr=", "images_per_s=", "12/200", "<"):
+    for shown in ("loss=", "l1=", "cr=", "lr=", "images_per_s=", "12/100", "<"):
         assert shown in run.stderr
     losses = [float(row[2]) for row in metrics(tmp_path)[1:]]
     assert len(losses) == 12 and np.mean(losses[-4:]) < 0.8 * np.mean(losses[:4])
     score(tmp_path / "demo_last.ckpt", train_data, tmp_path / "eval")
+
+
+@pytest.mark.slow
+def test_the_demo_recipe_improves_the_shipped_weights_and_stays_healthy(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the shipped weights are found from any folder
+    assert train.main([f"--config={ROOT / 'configs/demo.yaml'}", "--epochs=2", "--test_every=2", "--test_images=1",
+                       "--ckpt_save_path=run"]) == 0
+    with open("run/metrics.csv", newline="") as file:
+        start, end = (row for row in csv.DictReader(file) if row["val_psnr"])
+    assert float(end["val_psnr"]) > float(start["val_psnr"]) + 0.1
+    assert float(end["gain"]) < 10 and float(end["offset"]) < 10
 
 
 def score(path, data, folder):

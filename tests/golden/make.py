@@ -3,10 +3,13 @@
     python tests/golden/make.py              compares them with the file
     python tests/golden/make.py OUTPUT.npz   writes them
 
-It covers the deformable convolution (torchvision's `deform_conv2d`, or its definition where torchvision is missing,
-with autograd), FastDeconv (Ye et al. 2020, section 3, in float64), the contrastive loss (Wu et al. 2021, eq. 3) and the
-measures. The outputs of the whole networks are those of the originals. `recipe/network.py` is a second implementation of
-the authors' network, and tests/test_recipe.py compares it with them. Needs torch and scikit-image.
+It covers the deformable convolution, FastDeconv (Ye et al. 2020, section 3, in float64), the contrastive loss (Wu et
+al. 2021, eq. 3) and the measures. The deformable convolution is torchvision's `deform_conv2d` with autograd, or its
+definition where torchvision is missing. The outputs of the whole networks are those of the originals.
+`recipe/network.py` is a second implementation of the authors' network, and tests/test_recipe.py compares it with
+them.
+
+Needs torch and scikit-image.
 """
 from __future__ import annotations
 
