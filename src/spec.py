@@ -5,6 +5,7 @@ ARCHS = ("gitee", "paper")  # the two published graphs: the model-zoo reference'
 VALUE_RANGE = {"gitee": 255.0, "paper": 1.0}  # arch -> the value of white; black is 0
 SAMPLINGS = ("exact", "gitee")  # of the deformable convolution: DCN_v2, or the reference's
 DCN_BACKENDS = ("auto", "gather", "native")
+TAPS = 9  # of the network's deformable convolution, whose kernel is 3x3
 
 # Mean and deviation of the reference's training images, as fractions of the value range. The reference divides values
 # in 0..255 by this deviation, and its checkpoints were trained so.

@@ -13,8 +13,8 @@ from mindspore import dtype as mstype
 
 from ..network.dcn import DCN, DeformConv2d
 from ..network.dcn_gitee import gitee_neighbours
+from ..spec import TAPS
 
-TAPS = 9
 TAPS_AT_ONCE = 3  # all 9 need 1.5 GB instead of 1.3 GB at 480x640; fewer taps need more nodes
 
 

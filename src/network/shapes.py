@@ -3,10 +3,9 @@ from __future__ import annotations
 
 from typing import Dict, Tuple
 
-from ..spec import ARCHS, SAMPLINGS
+from ..spec import ARCHS, SAMPLINGS, TAPS
 
 WIDTH = 64  # channels at full size; twice as many at half the size, four times as many in the trunk
-TAPS = 9  # of the deformable convolution
 
 Shapes = Dict[str, Tuple[int, ...]]
 

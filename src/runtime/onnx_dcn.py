@@ -8,9 +8,9 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
+from ..spec import TAPS
 from .onnx_nodes import Graph
 
-TAPS = 9
 ONE = np.float32(1)
 
 
