@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from compiled import Gradients, arrays, both_modes, difference, running
+from compiled import Gradients, arrays, both_modes_slow_graph, difference, running
 from golden.seeded import image, seeded
 from src.network.fast_deconv import FastDeconv
 
@@ -53,7 +53,7 @@ def test_definition_gives_the_golden_numbers(golden_official):
     assert difference(0.9 * np.eye(27) + 0.1 * deconv, golden_official["fastdeconv_running_deconv"]) < 1e-6
 
 
-@both_modes
+@both_modes_slow_graph
 def test_golden_training_output_statistics_and_evaluation_output(golden_official, mode):
     with running(mode):
         layer = golden_layer()
@@ -68,7 +68,7 @@ def test_golden_training_output_statistics_and_evaluation_output(golden_official
         assert difference(layer.running_mean.asnumpy(), golden_official["fastdeconv_running_mean"]) < 1e-5
 
 
-@both_modes
+@both_modes_slow_graph
 def test_a_backward_pass_moves_the_statistics_once(mode):
     with running(mode):
         layer = golden_layer()
@@ -84,7 +84,7 @@ def test_a_backward_pass_moves_the_statistics_once(mode):
 
 
 @pytest.mark.slow
-@both_modes
+@both_modes_slow_graph
 def test_gradients_equal_finite_differences_on_repeated_calls(mode):
     shape = (2, 2, 6, 7)
     factor = np.random.RandomState(1).randn(2, 3, 6, 7)
@@ -113,7 +113,7 @@ def finite_differences(total, values, step=1e-4):
     return result
 
 
-@both_modes
+@both_modes_slow_graph
 def test_frozen_statistics_are_used_in_training_and_stay_as_they_are(mode):
     with running(mode):
         layer = golden_layer()

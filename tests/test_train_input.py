@@ -97,6 +97,7 @@ def test_bad_training_data_is_one_line(train_data, small_net, tmp_path):
     expect_input_error("--ckpt_save_path", flags(train_data, tmp_path / "file"))
 
 
+@pytest.mark.slow
 def test_an_unreadable_image_ends_the_run_with_its_progress_saved(train_data, small_net, tmp_path):
     broken = tmp_path / "set"
     shutil.copytree(train_data, broken)

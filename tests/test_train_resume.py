@@ -104,6 +104,7 @@ def test_the_last_checkpoint_holds_every_option_and_each_is_either_free_or_fixed
     assert set(FREE) | set(OF_PLACE) <= set(options)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_from_before_options_were_kept_goes_on(train_data, whole_run, small_net, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("src.train.state.TRAINING_OPTIONS", "unknown")
@@ -174,6 +175,7 @@ def test_any_exception_saves_the_last_finished_step(
     assert_same_checkpoint(tmp_path / "run_last.ckpt", whole_run / "run_last.ckpt")
 
 
+@pytest.mark.slow
 def test_weights_of_half_a_step_are_not_saved(train_data, small_net, tmp_path, monkeypatch, capsys):
     original, count = TrainState.finish_step, []
 
@@ -203,6 +205,7 @@ class CountingNet(SmallNet):
         return super().construct(x)
 
 
+@pytest.mark.slow
 def test_running_statistics_of_a_failed_step_are_taken_back(train_data, tmp_path, monkeypatch):
     """Two batches make a step; the second one fails when the first has moved the statistics."""
     monkeypatch.setattr(setup, "Dehaze", CountingNet)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
-from compiled import Gradients, arrays, both_modes, difference, running
+from compiled import Gradients, arrays, both_modes_slow_graph, difference, running
 from golden.seeded import image, seeded
 from src.errors import InputError
 from src.network.checkpoint import save_checkpoint
@@ -41,7 +41,7 @@ def save(path, entries):
     return path
 
 
-@both_modes
+@both_modes_slow_graph
 def test_features_of_the_model_zoo_weights_are_the_references(golden_gitee, zoo_file, mode):
     clear = Tensor(image(10, (3, 3, 64, 64), 255))
     with running(mode):
@@ -52,7 +52,7 @@ def test_features_of_the_model_zoo_weights_are_the_references(golden_gitee, zoo_
         (3, 64, 64, 64), (3, 128, 32, 32), (3, 256, 16, 16), (3, 512, 8, 8), (3, 512, 4, 4)]
 
 
-@both_modes
+@both_modes_slow_graph
 def test_features_with_biases_are_the_authors(golden_official, tmp_path, mode):
     entries = {name: seeded(name.replace("layers", "vgg19.features"), value.shape)
                for name, value in file_entries(biases=True, small_surplus=False).items()}
@@ -109,7 +109,7 @@ def test_random_weights_depend_on_the_seed_alone():
     assert 0.9 < first.std() / np.sqrt(2 / (9 * 64)) < 1.1
 
 
-@both_modes
+@both_modes_slow_graph
 @pytest.mark.parametrize("has_bias", [False, True])
 def test_gradient_of_a_frozen_convolution_is_the_frameworks_on_every_call(mode, has_bias):
     ours = FrozenConv2d(5, 4, 3, pad_mode="pad", padding=1, has_bias=has_bias)
