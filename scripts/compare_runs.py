@@ -24,6 +24,7 @@ from src.files import atomic_write
 
 OF_PLACE = ("ckpt_save_path", "filename", "run_name", "resume")
 CURVES = (("loss", "loss"), ("val_psnr", "validation PSNR / dB"), ("val_ssim", "validation SSIM"), ("gain", "gain"))
+BLOWN_UP = 20  # gain of a trunk that does not work
 STYLE = "body{font:15px sans-serif;margin:2em;max-width:70em}table{border-collapse:collapse}" \
         "td,th{padding:.3em .8em;border-bottom:1px solid #ccc;text-align:left}img{max-width:100%}"
 
@@ -127,7 +128,8 @@ def _curves(runs: Sequence[Run]) -> str:
     for axis, (column, label) in zip(axes[:, 0], shown):
         for run in runs:
             axis.plot(*run.curve(column), "o-" if column.startswith("val") else "-", markersize=3, label=run.name)
-        axis.set(xlabel="step", ylabel=label, yscale="symlog" if column == "gain" else "linear")
+        largest = max(max(run.curve(column)[1], default=0) for run in runs)
+        axis.set(xlabel="step", ylabel=label, yscale="log" if column == "gain" and largest > BLOWN_UP else "linear")
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)
     figure.tight_layout()
