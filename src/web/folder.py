@@ -12,12 +12,14 @@ from typing import List
 
 import numpy as np
 
+from ..dehaze.work_size import AUTO_SIDE
 from ..errors import InputError, one_line
 from ..files import atomic_write, make_output_folder, sha256
-from ..spec import OVERLAP
 
 PAGE = Path(__file__).with_name("page")
 REPORT_PAGE = Path(__file__).parent.parent / "report" / "page"
+FILES = ("web.css", "service_worker.js", "threads.js", "padding.js", "colour_map.js", "map_worker.js", "worker.js",
+         "decode.js", "lines.js", "gallery.js", "page.js", "index.html")  # the page itself comes last
 SHARED = ("style.css", "slider.js")  # files of the report's page
 
 RUNTIME = "onnxruntime-web@1.30.0"
@@ -28,7 +30,6 @@ RUNTIME_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-sim
 NPM_SECONDS = 600
 
 PROBE_SIDE = 16  # pixels
-TILE = 384  # pixels, longest side of the network's input; a larger input needs too much memory on a phone
 
 
 def write_web(model: Path, folder: Path) -> None:
@@ -45,12 +46,12 @@ def write_web(model: Path, folder: Path) -> None:
         _fetch_runtime(npm, Path(scratch), folder / "onnxruntime")
     _copy(PAGE / "onnxruntime-license.txt", folder / "onnxruntime" / "LICENSE.txt")
     _copy(model, folder / "model.onnx")
-    about = {"tile": TILE, "overlap": OVERLAP, "sha256": sha256(model), "probe": _probe(model)}
+    about = {"work_size": AUTO_SIDE, "sha256": sha256(model), "probe": _probe(model)}
     with atomic_write(folder / "model.json") as temporary:
         temporary.write_text(json.dumps(about) + "\n")
     for name in SHARED:
         _copy(REPORT_PAGE / name, folder / name)
-    for name in ("web.css", "tiles.js", "worker.js", "page.js", "index.html"):
+    for name in FILES:
         _copy(PAGE / name, folder / name)
 
 

@@ -1,40 +1,42 @@
 // The network. It runs in a thread, so that the page stays responsive.
-// Messages to it: {id, picture: {data, width, height}} starts a picture and stops the one before; {id} only stops.
-// Messages from it: {id, done, total} tiles; {id, data, runtime}; {id, error}. Id 0 is for messages about the start.
-import { restoreInTiles } from "./tiles.js";
+// Messages to it: {number, values, h, w}. From it: {number, result} or {number, error}. Number 0 is about the start.
+import { alignUp, cropped, padded } from "./padding.js";
 
 const MAX_THREADS = 8; // of WebAssembly; more hardly help
 
 const PROBE_TOLERANCE = 0.02; // of 0..1, enough for float16
 
-class Stopped extends Error {}
-
 const address = (path) => new URL(path, import.meta.url).href;
-let model, network; // the content of model.json; {runtime, run}
-let current = 0; // id of the current picture
+let network; // {runtime, run}
 let queue = start(); // one picture after another, because a session has one run at a time
 
 onmessage = ({ data }) => {
-  current = data.id;
   queue = queue.then(() => dehaze(data));
 };
 
 async function start() {
   try {
-    model = await (await fetch(address("model.json"), { cache: "no-cache" })).json();
+    const model = await description();
     const adapter = navigator.gpu && (await navigator.gpu.requestAdapter());
-    network = adapter ? await open("webgpu").catch(() => open("wasm")) : await open("wasm");
-    postMessage({ id: 0, runtime: network.runtime });
+    network = adapter ? await open(model, "webgpu").catch(() => open(model, "wasm")) : await open(model, "wasm");
+    network.model = model;
+    postMessage({ number: 0, result: { runtime: network.runtime, workSize: model.work_size } });
   } catch (error) {
-    postMessage({ id: 0, error: error.message });
+    postMessage({ number: 0, error: error.message });
   }
 }
 
+async function description() {
+  const response = await fetch(address("model.json"), { cache: "no-cache" });
+  if (!response.ok) throw new Error(`the server answers ${response.status} for model.json`);
+  return response.json();
+}
+
 /** The network on "webgpu" or "wasm". */
-async function open(runtime) {
+async function open(model, runtime) {
   const { env, InferenceSession, Tensor } = await import(address(`onnxruntime/ort.${runtime}.min.mjs`));
   env.wasm.wasmPaths = address("onnxruntime/");
-  env.wasm.numThreads = crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, MAX_THREADS) : 1; // see README.md
+  env.wasm.numThreads = crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, MAX_THREADS) : 1; // threads.js
   const session = await InferenceSession.create(address(`model.onnx?${model.sha256}`), {
     executionProviders: [runtime],
     // with more, onnxruntime-web 1.30 on WebGPU fuses Conv, Tanh and Clip and loses the Tanh
@@ -45,12 +47,12 @@ async function open(runtime) {
     const results = await session.run({ [session.inputNames[0]]: new Tensor("float32", values, [1, 3, h, w]) });
     return results[session.outputNames[0]].data;
   }
-  await probe(run, runtime);
+  await probe(model, run, runtime);
   return { runtime, run };
 }
 
 /** Compare a result with that of write_web in folder.py, since the drivers of some GPUs compute other numbers. */
-async function probe(run, runtime) {
+async function probe(model, run, runtime) {
   const side = Math.sqrt(model.probe.length / 3);
   const found = await run(Float32Array.from(model.probe, (_, i) => (i % 251) / 250), side, side);
   if (!model.probe.every((value, i) => Math.abs(value - found[i]) < PROBE_TOLERANCE)) {
@@ -58,27 +60,31 @@ async function probe(run, runtime) {
   }
 }
 
-async function dehaze({ id, picture }) {
-  if (!picture || !network || id !== current) return;
+async function dehaze({ number, values, h, w }) {
   try {
-    const data = await restoreInTiles(picture, model, restore, async (done, total) => {
-      await new Promise((resolve) => setTimeout(resolve)); // handles waiting messages
-      if (id !== current) throw new Stopped();
-      postMessage({ id, done, total });
-    });
-    postMessage({ id, data, runtime: network.runtime }, [data.buffer]);
+    const begun = performance.now();
+    const clear = (await restore(values, h, w)).map((value) => Math.min(Math.max(value, 0), 1));
+    const result = { clear, runtime: network.runtime, seconds: (performance.now() - begun) / 1000 };
+    postMessage({ number, result }, [clear.buffer]);
   } catch (error) {
-    if (!(error instanceof Stopped)) postMessage({ id, error: error.message });
+    postMessage({ number, error: error.message });
   }
 }
 
-async function restore(...tile) {
+/** One pass. The picture is mirrored up to multiples of 4, and the result cut. */
+async function restore(values, h, w) {
+  const [height, width] = [alignUp(h), alignUp(w)];
+  const restored = await run(padded(values, h, w, height, width), height, width);
+  return cropped(restored, h, w, height, width);
+}
+
+async function run(...tensor) {
   if (network.runtime === "webgpu") {
     try {
-      return await network.run(...tile);
+      return await network.run(...tensor);
     } catch {
-      network = await open("wasm"); // the GPU's memory was too small, or its driver restarted
+      network = { ...(await open(network.model, "wasm")), model: network.model }; // too little memory, or a new driver
     }
   }
-  return network.run(...tile);
+  return network.run(...tensor);
 }
