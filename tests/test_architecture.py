@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "data": ("spec", "errors", "files"),
     "video": ("spec", "errors", "files"),
     "report": ("data", "spec", "errors", "files"),
-    "web": ("spec", "errors", "files"),
+    "web": ("dehaze", "errors", "files"),
     "convert": ("spec", "errors", "files"),
     "distributed": ("spec", "errors", "files"),
     "device": ("distributed", "errors"),
