@@ -76,7 +76,8 @@ def test_every_foreign_module_of_the_code_is_known_with_its_package():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else \
                 [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
             found |= {name.partition(".")[0] for name in names}
-    assert found - set(sys.stdlib_module_names) - {"src", "moxing", "torch", "safetensors", "pillow_heif", "rawpy"} \
+    assert found - set(sys.stdlib_module_names) - {
+        "src", "moxing", "torch", "safetensors", "pillow_heif", "rawpy", "pyiqa", "wandb"} \
         <= set(packages.PIP)
 
 
