@@ -82,7 +82,7 @@ def psnr_y_basicsr(a: np.ndarray, b: np.ndarray) -> float:
     """PSNR in dB of the Y channel, as BasicSR's `calculate_psnr(..., crop_border=0, test_y_channel=True)`.
 
     Y is that of BT.601 for RGB of 0..255, neither image is rounded, and no border is left out. Many tables of
-    restoration have this figure. It differs from `psnr_y` by some tenths of a dB.
+    restoration have this figure. `psnr_y` differs from it in rounding, border and weights.
     """
     _check_shapes(a, b, smallest=1)
     squares = 0.0
