@@ -141,3 +141,35 @@ def test_a_closed_pipe_ends_quietly():
     child.stdin.write("go\n")
     child.stdin.flush()
     assert child.wait(60) == 141 and child.stderr.read() == ""
+
+
+@pytest.mark.slow
+def test_a_second_signal_is_heeded_while_the_program_is_in_c():
+    """The main thread computes in C for minutes, as in a long compilation. One signal waits, a second does not."""
+    code = ("import hashlib; from src.distributed.signals import StopSignals\n"
+            "with StopSignals() as stop:\n"
+            "    print('in C', flush=True)\n"
+            "    hashlib.pbkdf2_hmac('sha256', b'', b'', 2_000_000_000)\n")
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             cwd=ROOT)
+    assert child.stdout.readline() == "in C\n"
+    for number in (signal.SIGINT, signal.SIGTERM):  # MindSpore's pipeline answers one Ctrl-C with both, at once
+        child.send_signal(number)
+    time.sleep(2)
+    assert child.poll() is None
+    child.send_signal(signal.SIGINT)
+    assert child.wait(60) == 130 and "interrupted" in child.stderr.read()
+
+
+@pytest.mark.slow
+def test_one_signal_lets_the_step_end_and_later_ones_go_elsewhere():
+    code = ("import os, signal, time; from src.distributed.signals import StopSignals\n"
+            "with StopSignals() as stop:\n"
+            "    os.kill(os.getpid(), signal.SIGINT)\n"
+            "    time.sleep(1.5)\n"
+            "assert stop.requested\n"
+            "signal.signal(signal.SIGTERM, lambda *_: print('mine', flush=True))\n"
+            "os.kill(os.getpid(), signal.SIGTERM)\n"
+            "time.sleep(0.5)\n")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "mine\n"), done.stderr

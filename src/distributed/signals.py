@@ -4,11 +4,16 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
 import sys
+import threading
+import time
+from typing import Optional, Set
 
 from ..errors import UsageError
 
 STOP_RANK = getattr(signal, "SIGUSR1", signal.SIGTERM)  # Windows has no SIGUSR1 and no msrun
+APART = 1.0  # seconds; the data pipeline of MindSpore answers one SIGINT with a SIGTERM of its own at once
 
 
 def started_by_msrun() -> bool:
@@ -43,18 +48,48 @@ def end_with_parent(number: int) -> None:
 
 
 class StopSignals:
-    """A context manager that turns SIGINT and SIGTERM (in a rank: STOP_RANK) into a request to stop after this step."""
+    """A context manager that turns SIGINT and SIGTERM (in a rank: STOP_RANK) into a request to stop after this step.
+
+    A second signal, at least APART seconds after the first, ends the process at once with exit code 130, also while
+    MindSpore compiles a graph, which can take minutes. The ranks of a run leave that to `src.cli.launch`.
+    """
 
     def __enter__(self) -> StopSignals:
         self.requested = False
+        self._awake: Optional[socket.socket] = None
         numbers = {stop_number()} if started_by_msrun() else {signal.SIGINT, stop_number()}
         self._before = {number: signal.signal(number, self._request) for number in numbers}
+        if not started_by_msrun():
+            self._watch(numbers)
         return self
 
     def __exit__(self, *_) -> None:
+        if self._awake is not None:
+            signal.set_wakeup_fd(self._wakeup_before)
+            self._awake.close()  # which ends the thread
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def _watch(self, numbers: Set[int]) -> None:
+        """Read the numbers of the signals in a thread: Python calls no handler while its main thread is in C++."""
+        reader, self._awake = socket.socketpair()
+        self._awake.setblocking(False)
+        self._wakeup_before = signal.set_wakeup_fd(self._awake.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=_end_at_the_second, args=(reader, numbers), daemon=True).start()
+
     def _request(self, number, frame) -> None:
+        again = b"" if started_by_msrun() else b"; a second signal ends the program at once"
         self.requested = True
-        os.write(2, b"\nstopping after this step\n")  # print is not safe here
+        os.write(2, b"\nstopping after this step" + again + b"\n")  # print is not safe here
+
+
+def _end_at_the_second(reader: socket.socket, numbers: Set[int]) -> None:
+    first = None
+    with reader:
+        while received := reader.recv(1):
+            if received[0] not in numbers:
+                continue
+            first = first or time.monotonic()
+            if time.monotonic() - first >= APART:
+                os.write(2, b"\ninterrupted; what was finished is kept\n")
+                os._exit(128 + signal.SIGINT)
