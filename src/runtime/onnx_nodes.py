@@ -87,6 +87,7 @@ def model_content(graph: bytes, opset: int, ir_version: int, metadata: Optional[
 
 def _node(node: Node) -> bytes:
     return b"".join([*(field(1, name) for name in node.inputs), *(field(2, name) for name in node.outputs),
+                     field(3, node.outputs[0]),  # its own name; onnxruntime 1.19 mixes up nodes without
                      field(4, node.operator), *(field(5, _attribute(*item)) for item in node.attributes.items())])
 
 
