@@ -26,8 +26,9 @@ def demo(tmp_path_factory):
         patch.setitem(script["main"].__globals__, "print", lambda text, **_: lines.append(text))
         patch.setattr(sys, "argv", ["demo.py", "--output_dir", str(folder)])
         assert script["main"]() == 0
-    rows = (line.split() for line in lines[1:-1])
-    return folder, {name: [float(number) for number in numbers] for name, *numbers in rows}
+    rows = (line.split() for line in lines)
+    return folder, {name: [float(number) for number in numbers] for name, *numbers in rows
+                    if name in ("motorcycle", "astronaut", "mean")}
 
 
 def test_the_shipped_weights_bring_the_photos_nearer_to_the_truth(demo):

@@ -115,7 +115,8 @@ def test_metrics_hold_the_trunk_and_training_warns_once(tmp_path, capfd):
                             "--test_images=1")) == 0
     with open(tmp_path / "run/metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    step, *validations = rows
+    start, step, *validations = rows
+    assert start["step"] == "0" and float(start["gain"]) > 100  # the start is validated
     assert step["step"] == "1" and float(step["gain"]) > 100 and step["silent"] == ""
     assert len(validations) == 2
     assert all(float(row["gain"]) > 100 and float(row["offset"]) > 4 and float(row["silent"]) >= 0.5
