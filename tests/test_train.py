@@ -71,7 +71,7 @@ def test_every_trainable_parameter_of_a_new_network_gets_a_finite_gradient(full_
 @pytest.mark.slow
 def test_a_run_leaves_what_it_promises(full_run):
     assert sorted(path.name for path in full_run.iterdir()) == [
-        "loss.png", "metrics.csv", "run.yaml", "run_best.ckpt", "run_last.ckpt"]
+        "loss.png", "metrics.csv", "run.yaml", "run_best.ckpt", "run_last.ckpt", "samples"]
     with open(full_run / "metrics.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["0", "1", "2", "3", "3", "4", "5", "6", "6"]
