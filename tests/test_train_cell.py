@@ -68,8 +68,8 @@ class Official:
         return {parameter.name: parameter.asnumpy().copy() for parameter in self.parameters()}
 
     def set_back(self):
-        for parameter in self.parameters():
-            parameter.set_data(Tensor(self.start[parameter.name]))
+        for parameter in self.parameters():  # in place, because a branch of a compiled graph does not see `set_data`
+            ops.assign(parameter, Tensor(self.start[parameter.name]))
 
     def step(self, index):
         """One step on the golden batch `index`. Returns: loss, L1, CR."""
