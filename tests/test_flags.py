@@ -68,8 +68,8 @@ def test_the_launcher_refuses_what_it_could_not_start(flag):
         launch._parse(["--workers=2", flag, "train.py"])
 
 
-# the largest number of these is out of range, or the flag is for videos; that of the second kind gives a loss or weights
-# that are no numbers
+# the largest number of these is out of range, or the flag is for videos; that of the second kind gives a loss or
+# weights that are no numbers
 OUT_OF_RANGE = {"patch_size", "repeat", "batch_size of train", "lr_min", "accumulate", "ema_decay", "tile", "overlap",
                 "strength", "work_size", "blend", "quality", "network_every"}
 NOT_FINITE = {"weight_decay", "fft_weight", "contra_lambda"}
