@@ -8,12 +8,12 @@ from typing import List, NamedTuple, Sequence, Set, Tuple
 import cv2
 import numpy as np
 
+from recipe.haze_variety import LINEAR_LIGHT, to_bytes
 from src.data.pairs import PAIR_LAYOUTS, find_pairs, load_pair
 from src.errors import InputError, UsageError
 
 SCALE = (0.5, 1.0)  # of a photo: smaller ones show a crop more of the scene
 THINNED = 0.25  # share of crops whose haze is made thinner
-LINEAR_LIGHT = 2.2  # exponent from coded values to light
 TONED = 0.5  # share of crops whose exposure, white balance and gamma change, hazy and clear alike
 EXPOSURE, BALANCE, GAMMA = 0.1, 0.03, (0.8, 1.25)  # deviations of the logarithm, of all channels and of each; range
 
@@ -95,13 +95,12 @@ def thinner(hazy: np.ndarray, clear: np.ndarray, share: float) -> np.ndarray:
     """
     light = [(image / np.float32(255)) ** LINEAR_LIGHT for image in (hazy, clear)]
     mixed = share * light[0] + (1 - share) * light[1]
-    return np.rint(255 * mixed ** (1 / LINEAR_LIGHT)).astype(np.uint8)
+    return to_bytes(mixed ** (1 / LINEAR_LIGHT))
 
 
 def tones(images: Sequence[np.ndarray], rng: np.random.Generator) -> List[np.ndarray]:
     """The images, uint8[h, w, 3], with one exposure, white balance and gamma, as another camera would show them."""
     gains = np.exp(EXPOSURE * rng.standard_normal() + BALANCE * rng.standard_normal(3))
     gamma = np.exp(rng.uniform(*np.log(GAMMA)))
-    values = np.clip(gains * (np.arange(256)[:, None] / 255) ** gamma, 0, 1)
-    table = np.rint(255 * values).astype(np.uint8)[None]  # [1, 256, 3]
+    table = to_bytes(gains * (np.arange(256)[:, None] / 255) ** gamma)[None]  # [1, 256, 3]
     return [cv2.LUT(np.ascontiguousarray(image), table) for image in images]
