@@ -11,7 +11,8 @@ from ..files import PathLike
 from ..spec import MIN_SIDE
 from . import formats
 from .photo import Photo
-from .reading import read_photo, to_8_bits
+from .pixels import to_8_bits
+from .reading import read_photo
 from .writing import write_photo
 
 

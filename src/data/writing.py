@@ -11,7 +11,7 @@ from ..errors import InputError, one_line
 from ..files import PathLike, atomic_write
 from . import formats, metadata, png, tiff_writing
 from .photo import Photo
-from .reading import to_8_bits
+from .pixels import to_8_bits
 
 QUALITY = 95  # of JPEG, WebP and AVIF
 LONGEST_SEGMENT = 65500  # bytes of EXIF or XMP in a JPEG file
