@@ -41,6 +41,7 @@ class Shares(NamedTuple):
         bright: of RESIDE's haze, the share with an airlight of 0.95 to 1, as in its test set. The others have 0.7 to 1,
             as in ITS.
         by_channel: of the varied haze, the share whose channels differ.
+        clear: share of crops without any haze, so that clear photos stay as they are.
     """
 
     real: float = 0.0
@@ -48,6 +49,7 @@ class Shares(NamedTuple):
     outdoors: float = 0.25
     bright: float = 0.5
     by_channel: float = BY_CHANNEL
+    clear: float = 0.0
 
 
 class Crops(NamedTuple):
@@ -178,6 +180,9 @@ class Batches(IterableDataset):
             outdoors = self.outdoors and rng.random() < self.shares.outdoors
             clear, depth, name = _photo_crop(self.outdoors if outdoors else self.photos, crops, rng)
             return *varied_haze(clear, depth, rng, self.shares.by_channel), name
+        if kind < self.shares.real + self.shares.variety + self.shares.clear:
+            clear, _, name = _photo_crop(self.outdoors or self.photos, crops, rng)  # their skies look hazy
+            return clear, clear, name
         clear, depth, name = _photo_crop(self.photos, crops, rng)
         return self._reside_haze(clear, depth, rng), clear, name
 

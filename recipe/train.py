@@ -78,7 +78,9 @@ def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
         "nh_haze:Pairs:01-45,47; may be given several times")
     add("--validation_pairs", action="append", default=[], help="real pairs that are scored with each validation")
     add("--variety", type=float, default=share.variety,
-        help="share of crops with the haze of haze_variety.py (default: %(default)s); all others have RESIDE's")
+        help="share of crops with the haze of haze_variety.py (default: %(default)s)")
+    add("--clear", type=float, default=share.clear,
+        help="share of crops without haze (default: %(default)s); all others have RESIDE's haze")
     add("--by_channel", type=float, default=share.by_channel,
         help="share of the varied haze whose channels differ (default: %(default)s)")
     add("--outdoors", default="", help="outdoor photos for --variety: a folder of photos, or of images/ and depths/")
@@ -98,11 +100,12 @@ def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
     for name in ("hours", "lr", "clip"):
         if not 0 < getattr(options, name) < math.inf:
             raise UsageError(f"--{name} {getattr(options, name)}: must be above 0")
-    for name in ("cooldown", "bright", "variety", "real", "by_channel", "outdoor_share", "ema"):
+    for name in ("cooldown", "bright", "variety", "real", "clear", "by_channel", "outdoor_share", "ema"):
         if not 0 <= getattr(options, name) <= 1:
             raise UsageError(f"--{name} {getattr(options, name)}: must be from 0 to 1")
-    if options.real + options.variety > 1:
-        raise UsageError(f"--real {options.real} and --variety {options.variety}: must sum to at most 1")
+    if options.real + options.variety + options.clear > 1:
+        raise UsageError(f"--real {options.real}, --variety {options.variety} and --clear {options.clear}: "
+                         "must sum to at most 1")
     if (options.real > 0) != bool(options.pairs):
         raise UsageError(f"--real {options.real} with {len(options.pairs)} --pairs: one needs the other")
     for folder in options.pairs + options.validation_pairs:
@@ -119,7 +122,8 @@ def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
 
 
 def shares_of(options: SimpleNamespace) -> Shares:
-    return Shares(options.real, options.variety, options.outdoor_share, options.bright, options.by_channel)
+    return Shares(options.real, options.variety, options.outdoor_share, options.bright, options.by_channel,
+                  options.clear)
 
 
 def main(argv: Optional[List[str]] = None) -> int:

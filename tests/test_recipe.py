@@ -401,11 +401,12 @@ def test_thinner_haze_is_the_scattering_model_with_more_transmission():
 
 def test_crops_have_the_shares_of_the_options(scenes, pairs):
     photos = batches.load_scenes(scenes, batches.TRAIN)
-    made = batches.Batches(photos, batches.parse_plan("1:1:32:1"), batches.Shares(real=0.5, variety=0.25), 0,
+    made = batches.Batches(photos, batches.parse_plan("1:1:32:1"), batches.Shares(real=0.5, variety=0.2, clear=0.2), 0,
                            pairs=real_pairs.load_real_pairs(f"{pairs}:Pairs"))
     rng = np.random.default_rng(1)
-    names = [made._crop(rng, made.plan[0])[2] for _ in range(300)]
+    hazy, clear, names = zip(*(made._crop(rng, made.plan[0]) for _ in range(300)))
     assert np.mean([name.startswith("smoke/") for name in names]) == pytest.approx(0.5, abs=0.09)
+    assert np.mean([np.array_equal(a, b) for a, b in zip(hazy, clear)]) == pytest.approx(0.2, abs=0.07)
 
 
 def test_outdoor_photos_that_are_hazy_themselves_are_left_out(tmp_path):
@@ -529,7 +530,8 @@ def test_a_loss_that_is_read_late_is_read_before_the_state_is_kept(scenes, tmp_p
     (("--plan", "1:1.0:30:2"), "multiples of 4"), (("--plan", "1:1.0"), "share:scale:side:count"),
     (("--hours", "0"), "--hours"), (("--lr", "nan"), "--lr"), (("--variety", "2"), "--variety"),
     (("--validation_images", "0"), "--validation_images"), (("--nonsense", "1"), "--nonsense"),
-    (("--real", "0.7", "--variety", "0.4", "--pairs", "x:Pairs"), "0.7 and --variety 0.4: must sum to at most 1"),
+    (("--real", "0.7", "--variety", "0.4", "--pairs", "x:Pairs"),
+     "--real 0.7, --variety 0.4 and --clear 0.0: must sum"),
     (("--real", "0.7"), "--real 0.7 with 0 --pairs"), (("--pairs", "x:Pairs"), "--real 0.0 with 1 --pairs"),
     (("--real", "0.7", "--pairs", "x"), "--pairs x: must be FOLDER:LAYOUT"),
     (("--real", "0.7", "--pairs", "x:Pairs:1-2-3"), "--pairs x:Pairs:1-2-3: 1-2-3 is neither"),
