@@ -60,19 +60,20 @@ def test_no_more_windows_than_needed(size, count):
 @pytest.mark.parametrize("tile, overlap", ((32, 8), (64, 48), (32, 0)))
 def test_tiles_of_an_unchanged_image_are_the_image(height, width, tile, overlap):
     image = photo(height, width)
-    assert np.array_equal(tiles.restore_in_tiles(image, as_float, tile, overlap), image)
+    assert np.array_equal(tiles.restore_in_tiles(image, as_float, tiles.Tiling(tile, overlap)), image)
 
 
 def test_a_tile_is_never_larger_than_asked_for_and_all_are_of_one_size():
     seen = set()
-    tiles.restore_in_tiles(photo(150, 250), lambda part: seen.add(part.shape) or as_float(part), 64, 16)
+    tiles.restore_in_tiles(photo(150, 250), lambda part: seen.add(part.shape) or as_float(part), tiles.Tiling(64, 16))
     assert len(seen) == 1 and max(max(shape) for shape in seen) <= 64
 
 
 def test_seams_fade_linearly_where_tiles_disagree():
     brightness = iter(np.linspace(50, 200, len(tiles.windows(400, 64, 32))))
     image = np.zeros((16, 400, 3), np.uint8)
-    result = tiles.restore_in_tiles(image, lambda part: np.full(part.shape, next(brightness), np.float32), 64, 32)
+    result = tiles.restore_in_tiles(image, lambda part: np.full(part.shape, next(brightness), np.float32),
+                                    tiles.Tiling(64, 32))
     steps = np.diff(result[0, :, 0].astype(int))
     assert result[0, 0, 0] == 50 and result[0, -1, 0] == 200
     assert steps.min() >= 0 and steps.max() <= 2  # a hard seam would be a step of 15
@@ -81,7 +82,8 @@ def test_seams_fade_linearly_where_tiles_disagree():
 def test_seams_between_rows_of_tiles_fade_too():
     values = iter((100.0, 140.0))
     result = tiles.restore_in_tiles(
-        np.zeros((100, 16, 3), np.uint8), lambda part: np.full(part.shape, next(values), np.float32), 64, 24)
+        np.zeros((100, 16, 3), np.uint8), lambda part: np.full(part.shape, next(values), np.float32),
+        tiles.Tiling(64, 24))
     steps = np.diff(result[:, 0, 0].astype(int))
     assert result[0, 0, 0] == 100 and result[-1, 0, 0] == 140 and steps.max() <= 3
 
@@ -155,8 +157,8 @@ def test_images_below_16_px_are_refused_by_name(network, tmp_path):
 
 
 def test_large_images_are_tiled_automatically_unless_told_not_to(network, monkeypatch):
-    monkeypatch.setattr(inference, "AUTO_TILE_PIXELS", 100 * 100)
-    monkeypatch.setattr(inference, "AUTO_TILE", 96)
+    monkeypatch.setattr(tiles, "WHOLE_PIXELS", 100 * 100)
+    monkeypatch.setattr(tiles, "AUTO_TILE", 96)
     for tile, largest in ((0, 96), (-1, 200), (64, 64)):
         network.seen.clear()
         Dehazer(network=network, tile=tile, overlap=16).dehaze(photo(120, 200))

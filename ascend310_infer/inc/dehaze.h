@@ -9,8 +9,7 @@
 
 namespace aecrnet {
 
-constexpr std::size_t kAutoTilePixels = 1000000;  // src/dehaze/dehazer.py: AUTO_TILE_PIXELS, AUTO_TILE
-constexpr int kAutoTile = 512;
+constexpr int kAutoTile = 512;  // pixels; it bounds the memory
 constexpr int kWholeImage = -1;
 
 // Shows the model the whole image at the size that work_size.h gives, and carries its result over to every pixel by the
@@ -19,7 +18,7 @@ constexpr int kWholeImage = -1;
 //
 // What the model sees is padded to the next multiple of 4 or to the fixed size of the model. If it is too large, it is
 // cut into tiles that share at least options.overlap pixels. Tiles for a model of open size have sides of at most
-// options.tile pixels; 0 means kAutoTile for more than kAutoTilePixels, kWholeImage means no tiles. Tiles for a model of
+// options.tile pixels; 0 means kAutoTile for more than kWholePixels, kWholeImage means no tiles. Tiles for a model of
 // fixed size have that size. The network's channel attention averages over a tile instead of the image, so that tiles
 // of one photo may differ in brightness.
 //

@@ -26,10 +26,10 @@ from ..errors import InputError, UsageError
 from ..files import PathLike, shipped
 from ..runtime.opening import NetworkChoice
 from ..runtime.runner import Runner
-from ..spec import FASTEST, MIN_SIDE, MULTIPLE, OVERLAP, RECEPTIVE_FIELD, align_up
+from ..spec import FASTEST, MIN_SIDE, OVERLAP, RECEPTIVE_FIELD
 from . import local_colour_map
 from .forms import as_rgb
-from .tiles import Restore, restore_in_tiles, restore_with_ensemble, to_pixels, windows
+from .tiles import Restore, Tiling, check_tiles, restore_in_tiles, restore_with_ensemble, to_pixels
 from .work_size import AUTO, SMALLEST, check_work_size, seen_size
 
 if TYPE_CHECKING:  # imports MindSpore
@@ -37,9 +37,6 @@ if TYPE_CHECKING:  # imports MindSpore
 
 SHIPPED_CHECKPOINT = shipped("checkpoints/aecrnet_real.ckpt")  # for photos: trained on haze of many kinds
 BENCHMARK_CHECKPOINT = shipped("checkpoints/aecrnet.ckpt")  # for eval.py: trained on RESIDE's haze alone
-AUTO_TILE_PIXELS = 1_000_000  # larger images are tiled unless --tile says otherwise
-AUTO_TILE = 512  # pixels
-WHOLE = -1  # value of `tile`: never tile
 
 Size = Tuple[int, int]  # height, width
 
@@ -58,7 +55,7 @@ class Dehazer:
             shipped checkpoint. The file contains arch and value range.
         device_target: "CPU", "GPU" or "Ascend".
         tile: longest side in pixels of the network's input, which bounds the memory: what the network is to see is cut
-            into tiles if it is larger. 0: AUTO_TILE for pictures above AUTO_TILE_PIXELS. -1: never. Tiles overlap by at
+            into tiles if it is larger. 0: 512 for pictures of more than 1 megapixel. -1: never. Tiles overlap by at
             least `overlap` pixels and are blended there. The network's channel attention averages over a tile, so tiles
             of one photo differ in brightness.
         self_ensemble: average over the eight flips and quarter turns, which takes eight times as long.
@@ -89,8 +86,7 @@ class Dehazer:
         runtime: str = FASTEST, precision: str = "float32", work_size: int = AUTO, strength: float = 1.0,
     ) -> None:
         check_numbers(tile, overlap, work_size, strength)
-        self.tile, self.overlap, self.self_ensemble = tile, overlap, self_ensemble
-        self.work_size, self.strength = work_size, strength
+        self.self_ensemble, self.work_size, self.strength = self_ensemble, work_size, strength
         self.progress: Optional[Callable[[int, int], None]] = None
         if network is None:
             network = NetworkChoice(find_checkpoint(checkpoint), device_target, device_id, raw_weights, dcn_backend,
@@ -98,6 +94,7 @@ class Dehazer:
         self.network = network
         self._lock, self._process = threading.RLock(), os.getpid()
         self.fixed: Optional[Size] = getattr(network, "size", None)
+        self.tiling = Tiling(tile, overlap, self.fixed)
 
     @overload
     def dehaze(self, image: PILImage) -> PILImage: ...
@@ -133,7 +130,7 @@ class Dehazer:
 
         Args and returns: as for `dehaze`, RGB[h, w, 3] each. The results equal those of `dehaze`.
         """
-        in_tiles = self._tile(self._seen_size(size_of(images[0]))) is not None
+        in_tiles = self.tiling.side(self._seen_size(size_of(images[0]))) is not None
         if len(images) == 1 or not self.strength or self.self_ensemble or in_tiles:
             return [self.dehaze(image) for image in images]
         for image in images:
@@ -153,15 +150,15 @@ class Dehazer:
 
     def restore(self, picture: np.ndarray) -> np.ndarray:
         """What the network makes of a picture at its own size, RGB[h, w, 3] of uint8, uint16 or float32 -> the same."""
-        tile, passes = self._tile(size_of(picture)), 8 if self.self_ensemble else 1
-        if tile is not None:
-            rows, columns = self._windows(size_of(picture))
+        in_tiles, passes = self.tiling.side(size_of(picture)) is not None, 8 if self.self_ensemble else 1
+        if in_tiles:
+            rows, columns = self.tiling.windows(size_of(picture))
             passes *= len(rows) * len(columns)
         run = self._told(passes)
         restore = (lambda part: restore_with_ensemble(part, run)) if self.self_ensemble else run
-        if tile is None:
-            return to_pixels(restore(picture), picture.dtype)
-        return restore_in_tiles(picture, restore, tile, self.overlap, self.fixed)
+        if in_tiles:
+            return restore_in_tiles(picture, restore, self.tiling)
+        return to_pixels(restore(picture), picture.dtype)
 
     def diagnose(self, images: Iterable[np.ndarray]) -> Optional[Health]:
         """Find out whether all parts of the network work. `.warning()` of the result names a fault, or is empty.
@@ -189,8 +186,8 @@ class Dehazer:
             raise InputError(f"{name}: image of {image.shape[1]}x{image.shape[0]} is larger than the model's "
                              f"{self.fixed[1]}x{self.fixed[0]}, and a model that is to see whole photos needs at least "
                              f"{SMALLEST}x{SMALLEST}; export a larger one")
-        if self._tile(seen) is not None:
-            if shorter < RECEPTIVE_FIELD or self.overlap > shorter - MIN_SIDE:
+        if self.tiling.side(seen) is not None:
+            if shorter < RECEPTIVE_FIELD or self.tiling.overlap > shorter - MIN_SIDE:
                 raise InputError(
                     f"{name}: image of {image.shape[1]}x{image.shape[0]} is larger than the model's "
                     f"{self.fixed[1]}x{self.fixed[0]}, which is too small for tiles (at least {RECEPTIVE_FIELD}, "
@@ -203,35 +200,21 @@ class Dehazer:
             counts[size] = counts.get(size, 0) + 1
         for size, count in counts.items() if self.strength else ():
             height, width = self._seen_size(size)
-            tile = self._tile((height, width))
-            if tile is not None:
-                rows, columns = self._windows((height, width))
+            in_tiles = self.tiling.side((height, width)) is not None
+            if in_tiles:
+                rows, columns = self.tiling.windows((height, width))
                 count *= len(rows) * len(columns)
                 height, width = rows[0][1], columns[0][1]
             if self.self_ensemble:
                 self.network.expect((1, 3, height, width), 4 * count)
                 self.network.expect((1, 3, width, height), 4 * count)
                 continue
-            together = batch_size if tile is None else 1
+            together = 1 if in_tiles else batch_size
             self.network.expect((together, 3, height, width), count // together)
             self.network.expect((count % together, 3, height, width), 1 if count % together else 0)
 
     def _seen_size(self, size: Size) -> Size:
         return seen_size(size, self.work_size, self.fixed)
-
-    def _tile(self, size: Size) -> Optional[int]:
-        """Longest side of the tiles for a picture of `size`. None if no tiles are needed."""
-        if self.fixed:
-            return max(self.fixed) if size[0] > self.fixed[0] or size[1] > self.fixed[1] else None
-        tile = self.tile or (AUTO_TILE if size[0] * size[1] > AUTO_TILE_PIXELS else WHOLE)
-        return tile if tile != WHOLE and max(size) > tile else None
-
-    def _windows(self, size: Size) -> List[List[Tuple[int, int]]]:
-        """The rows and the columns of tiles."""
-        tile = self._tile(size) or max(size)
-        tiles, least = self.fixed or (tile, tile), self.fixed or (0, 0)
-        return [windows(max(align_up(side), shortest), length, self.overlap, self.fixed is not None)
-                for side, shortest, length in zip(size, least, tiles)]
 
     def _seen(self, image: np.ndarray) -> np.ndarray:
         """What the network is to see: the image, or a small picture of it, float32[h, w, 3] in 0..1."""
@@ -284,16 +267,6 @@ def check_numbers(tile: int = 0, overlap: int = OVERLAP, work_size: int = AUTO, 
     check_work_size(work_size)
     if not 0 <= strength <= 1:
         raise UsageError(f"--strength {strength:g}: must be from 0 to 1")
-
-
-def check_tiles(tile: int, overlap: int) -> None:
-    """Raises: UsageError naming --tile or --overlap."""
-    smallest = 2 * MIN_SIDE  # tiles get one length, which may be half of this
-    if tile not in (0, WHOLE) and (tile < smallest or tile % MULTIPLE):
-        raise UsageError(f"--tile {tile}: must be a multiple of {MULTIPLE} from {smallest} on, 0 or -1 (see --help)")
-    longest = (AUTO_TILE if tile in (0, WHOLE) else tile) - MIN_SIDE
-    if not 0 <= overlap <= longest:
-        raise UsageError(f"--overlap {overlap}: must be from 0 to {longest} for --tile {tile}")
 
 
 def find_checkpoint(path: Optional[PathLike]) -> Path:

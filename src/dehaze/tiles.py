@@ -1,15 +1,59 @@
 """Tiles with blended seams, and the self-ensemble, around a network that takes one image at a time."""
 from __future__ import annotations
 
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from ..spec import MULTIPLE, align_up
+from ..errors import UsageError
+from ..spec import MIN_SIDE, MULTIPLE, OVERLAP, align_up
+from .work_size import WHOLE_PIXELS
+
+AUTO, NEVER = 0, -1  # values of `tile`: AUTO_TILE for pictures of more than WHOLE_PIXELS; no tiles
+AUTO_TILE = 512  # pixels; it bounds the memory. The work size of a photo is another question, see work_size.py
 
 # RGB[h, w, 3] of uint8, uint16 or float32 -> float32[h, w, 3], white as before (src.data.images.full_scale)
 Restore = Callable[[np.ndarray], np.ndarray]
 Window = Tuple[int, int]
+Size = Tuple[int, int]  # height, width
+
+
+class Tiling(NamedTuple):
+    """Into which tiles a picture is cut for a network.
+
+    tile: longest side of a tile in pixels, a multiple of 4, or AUTO or NEVER.
+    overlap: least number of pixels that neighbouring tiles share.
+    fixed: the one size that the network takes, if there is one. `tile` does not count then.
+    """
+
+    tile: int = AUTO
+    overlap: int = OVERLAP
+    fixed: Optional[Size] = None
+
+    def side(self, picture: Size) -> Optional[int]:
+        """Longest side of the tiles for a picture. None if it needs no tiles."""
+        if self.fixed:
+            return max(self.fixed) if picture[0] > self.fixed[0] or picture[1] > self.fixed[1] else None
+        tile = self.tile or (AUTO_TILE if picture[0] * picture[1] > WHOLE_PIXELS else NEVER)
+        return tile if tile != NEVER and max(picture) > tile else None
+
+    def windows(self, picture: Size) -> Tuple[List[Window], List[Window]]:
+        """The rows and the columns of tiles. The picture is first mirrored up to multiples of 4, and to `fixed`."""
+        tile = self.side(picture) or align_up(max(picture))
+        tiles, least = self.fixed or (tile, tile), self.fixed or (0, 0)
+        rows, columns = (windows(max(align_up(side), shortest), length, self.overlap, self.fixed is not None)
+                         for side, shortest, length in zip(picture, least, tiles))
+        return rows, columns
+
+
+def check_tiles(tile: int, overlap: int) -> None:
+    """Raises: UsageError naming --tile or --overlap."""
+    smallest = 2 * MIN_SIDE  # tiles get one length, which may be half of this
+    if tile not in (AUTO, NEVER) and (tile < smallest or tile % MULTIPLE):
+        raise UsageError(f"--tile {tile}: must be a multiple of {MULTIPLE} from {smallest} on, 0 or -1 (see --help)")
+    longest = (AUTO_TILE if tile in (AUTO, NEVER) else tile) - MIN_SIDE
+    if not 0 <= overlap <= longest:
+        raise UsageError(f"--overlap {overlap}: must be from 0 to {longest} for --tile {tile}")
 
 
 def windows(size: int, tile: int, overlap: int, is_fixed: bool = False) -> List[Window]:
@@ -49,26 +93,19 @@ def ramps(stretches: List[Window]) -> List[np.ndarray]:
     return [weight / total[start:stop] for (start, stop), weight in zip(stretches, weights)]
 
 
-def restore_in_tiles(image: np.ndarray, restore: Restore, tile: int, overlap: int,
-                     fixed: Optional[Tuple[int, int]] = None) -> np.ndarray:
+def restore_in_tiles(image: np.ndarray, restore: Restore, tiling: Tiling) -> np.ndarray:
     """Restore an image in tiles. At most one row of tiles is in memory as floats at a time.
 
     Args:
         image: RGB[h, w, 3] of any type. This function mirrors it up to multiples of 4, as the network does.
         restore: restores one tile. All tiles have one size.
-        tile: longest side of a tile in pixels, a multiple of 4.
-        overlap: least number of pixels that neighbouring tiles share, at most `tile` - 4.
-        fixed: height and width of every tile; replaces `tile`.
 
     Returns: RGB[h, w, 3] of the type of `image`.
     """
     height, width = image.shape[:2]
-    least = fixed or (0, 0)
-    sides = max(align_up(height), least[0]), max(align_up(width), least[1])
-    image = np.pad(image, ((0, sides[0] - height), (0, sides[1] - width), (0, 0)), mode="reflect")
+    rows, columns = tiling.windows((height, width))
+    image = np.pad(image, ((0, rows[-1][1] - height), (0, columns[-1][1] - width), (0, 0)), mode="reflect")
     result = np.empty_like(image)
-    rows, columns = (windows(side, longest, overlap, fixed is not None)
-                     for side, longest in zip(sides, fixed or (tile, tile)))
     row_weights, column_weights = ramps(rows), ramps(columns)
     strip = np.zeros((rows[0][1],) + image.shape[1:], np.float32)
     for i, (top, bottom) in enumerate(rows):
