@@ -173,3 +173,23 @@ def test_one_signal_lets_the_step_end_and_later_ones_go_elsewhere():
             "time.sleep(0.5)\n")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert (done.returncode, done.stdout) == (0, "mine\n"), done.stderr
+
+
+@pytest.mark.slow
+def test_a_time_limit_that_strikes_during_a_training_ends_the_tests_and_says_so(tmp_path):
+    """The signal comes from another process; the second test is not begun."""
+    (tmp_path / "test_one.py").write_text(
+        "import os, subprocess, time\n"
+        "from outside_signals import end_the_tests_at_a_signal_from_outside\n"
+        "from src.distributed.signals import StopSignals\n"
+        "def test_a():\n"
+        "    with StopSignals() as stop:\n"
+        "        subprocess.run(['kill', '-TERM', str(os.getpid())])\n"
+        "        while not stop.requested: time.sleep(0.01)\n"
+        "    assert False, 'as of a run that ended early'\n"
+        "def test_b():\n"
+        "    pass\n")
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}",
+                           tmp_path / "test_one.py"], env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 143
+    assert "SIGTERM came from outside during test_a" in done.stdout and "2 passed" not in done.stdout

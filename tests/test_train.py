@@ -199,7 +199,7 @@ def test_a_signal_saves_the_step_in_hand_and_exits_0(
     assert train.main(flags(train_data, tmp_path)) == 0
     assert signal.getsignal(number) is before
     output = capfd.readouterr()
-    assert "stopping after this step" in output.err
+    assert f"{number.name}: stopping after this step" in output.err
     assert "stopped after step 4 of 6; the same command with --resume goes on" in output.out
     monkeypatch.undo()
     use_small_net(monkeypatch.setattr)

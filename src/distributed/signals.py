@@ -80,7 +80,8 @@ class StopSignals:
     def _request(self, number, frame) -> None:
         again = b"" if started_by_msrun() else b"; a second signal ends the program at once"
         self.requested = True
-        os.write(2, b"\nstopping after this step" + again + b"\n")  # print is not safe here
+        name = signal.Signals(number).name.encode()
+        os.write(2, b"\n" + name + b": stopping after this step" + again + b"\n")  # print is not safe here
 
 
 def _end_at_the_second(reader: socket.socket, numbers: Set[int]) -> None:
