@@ -48,13 +48,13 @@ def measure(folder: Path) -> Figures:
              folder / "aecrnet"])
     figures = Figures()
     for size in SIZES:
-        found = _in_turns(size, folder / "aecrnet.onnx")
+        found = in_turns(size, folder / "aecrnet.onnx")
         found["MindSpore Lite (C++)"] = _lite(size, folder)
         figures.update({(name, size): pair for name, pair in found.items()})
     return figures
 
 
-def _in_turns(size: Tuple[int, int], model: Path) -> Dict[str, Tuple[float, float]]:
+def in_turns(size: Tuple[int, int], model: Path) -> Dict[str, Tuple[float, float]]:
     workers = {name: subprocess.Popen([sys.executable, __file__, name, *map(str, size), str(model)], text=True,
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
                for name in SETTINGS}

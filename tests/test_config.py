@@ -23,12 +23,12 @@ def write(path, **values):
 
 
 def test_every_option_has_a_meaning_in_the_same_line():
-    sections, comments = config._read(config.DEFAULTS), config._comments(config.DEFAULTS)
+    sections, comments = config.read_file(config.DEFAULTS), config.help_texts(config.DEFAULTS)
     assert set(comments) == {(section, key) for section in sections for key in sections[section]}
 
 
 def test_every_section_can_be_parsed_and_shown(capsys):
-    for section in config._read(config.DEFAULTS):
+    for section in config.read_file(config.DEFAULTS):
         parse(sections=(section,))
         with pytest.raises(SystemExit) as done:
             parse("--help", sections=(section,))
@@ -118,7 +118,7 @@ def test_a_saved_configuration_gives_the_same_options(tmp_path):
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_every_shipped_file_is_read_whole(path):
     options = parse("--config", str(path), sections=TRAIN)
-    for section, values in config._read(path).items():
+    for section, values in config.read_file(path).items():
         for key, value in values.items():
             assert section not in TRAIN or getattr(options, key) == value, key
 
@@ -214,6 +214,6 @@ def test_a_saved_training_configuration_gives_the_same_options(tmp_path):
 def test_the_training_scripts_hold_no_settings_of_their_own(script):
     text = (config.DEFAULTS.parent.parent / "scripts" / script).read_text()
     assert "--config configs/reference.yaml" in text
-    defaults = config._read(config.DEFAULTS)
+    defaults = config.read_file(config.DEFAULTS)
     settings = {f"--{key}" for section in ("data", "train", "contrast") for key in defaults[section]}
     assert set(re.findall(r"--\w+", text.split("exec ")[1])) & settings == {"--dir_data"}

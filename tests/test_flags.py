@@ -22,7 +22,7 @@ TEXTS_THAT_MAY_BE_EMPTY = {"dir_test", "data_test", "ckpt_path", "run_name", "mi
 
 def options_of(script):
     """Every option of a script with its default."""
-    defaults = config._read(config.DEFAULTS)
+    defaults = config.read_file(config.DEFAULTS)
     return {key: value for section in SCRIPTS[script].SECTIONS for key, value in defaults[section].items()}
 
 
@@ -65,7 +65,7 @@ NUMBERS = [(script, name, LARGEST[type(value)]) for script in ("train", "eval", 
                                   "--log_dir=", "--log_dir=" + "x" * 300])
 def test_the_launcher_refuses_what_it_could_not_start(flag):
     with pytest.raises(UsageError, match=flag.split("=")[0]):
-        launch._parse(["--workers=2", flag, "train.py"])
+        launch.parse(["--workers=2", flag, "train.py"])
 
 
 # the largest number of these is out of range, or the flag is for videos; that of the second kind gives a loss or

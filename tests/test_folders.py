@@ -60,19 +60,16 @@ def test_an_unrelated_file_is_not_replaced(run, folder, capsys):
 
 
 def test_the_same_command_goes_on_where_it_was_interrupted(run, folder, monkeypatch, capsys):
-    real, calls = script.Photos._finish, []
-
-    def stop_at_the_second(self, job, *others):
-        if len(calls) == 1:
+    def interrupted_at_the_second(network, x, real=HalvingNetwork.__call__):
+        if len(network.seen) == 1:
             raise KeyboardInterrupt
-        calls.append(job)
-        return real(self, job, *others)
+        return real(network, x)
 
-    monkeypatch.setattr(script.Photos, "_finish", stop_at_the_second)
-    with pytest.raises(KeyboardInterrupt):
-        run("in", "-o", "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(HalvingNetwork, "__call__", interrupted_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            run("in", "-o", "out")
     assert len(os.listdir("out")) == 1
-    monkeypatch.setattr(script.Photos, "_finish", real)
     assert run("in", "-o", "out") == 0 and len(run.network.seen) == 2
     assert sorted(os.listdir("out")) == ["a.png", "b.png", "c.png"]
     capsys.readouterr()

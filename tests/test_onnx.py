@@ -132,6 +132,6 @@ def test_the_benchmark_asks_each_runtime_in_turn(random_checkpoint, tmp_path, mo
     net, _ = load_network(random_checkpoint)
     (tmp_path / "m.onnx").write_bytes(checked_model(net, "0" * 64))
     monkeypatch.setattr(benchmark_runtimes, "SETTINGS", {"onnxruntime": {}, "OpenVINO float32": {}})
-    found = benchmark_runtimes._in_turns((24, 32), tmp_path / "m.onnx")
+    found = benchmark_runtimes.in_turns((24, 32), tmp_path / "m.onnx")
     assert list(found) == ["onnxruntime", "OpenVINO float32"]
     assert all(0 < seconds < 60 and 50 < memory < 2000 for seconds, memory in found.values())

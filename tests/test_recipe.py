@@ -106,7 +106,8 @@ def test_gradients_of_a_step_are_those_of_the_mindspore_cell():
     from mindspore import Tensor
 
     from src.network.checkpoint import load_network
-    from src.train.cell import NetWithCRLossCell, TrainOneStepCell
+    from src.train.cell import TrainOneStepCell
+    from src.train.loss import NetWithCRLossCell
     from src.train.optimizer import Adam
 
     reference, _ = load_network(ROOT / "checkpoints/aecrnet.ckpt")

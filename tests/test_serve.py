@@ -219,7 +219,7 @@ def test_fifty_requests_at_once_lose_none_and_the_network_sees_one_at_a_time():
         assert [pixels(body)[1][0, 0, 0] for _, _, body in answers] == [shade // 2 for shade in shades]
         assert server.network.most == 1
         end = time.monotonic() + 30
-        while list(Path(server.server._folder).iterdir()):  # the last file goes after the last byte has come
+        while list(Path(server.server.folder).iterdir()):  # the last file goes after the last byte has come
             assert time.monotonic() < end
             time.sleep(0.01)
 

@@ -9,8 +9,8 @@ from mindspore import Tensor, amp, nn, ops
 from compiled import both_modes, running
 from golden.seeded import image, seeded
 from src.network.aecrnet import RGB_MEAN, RGB_STD, Dehaze
-from src.train.cell import NetWithCRLossCell, TrainOneStepCell
-from src.train.loss import ContrastLoss
+from src.train.cell import TrainOneStepCell
+from src.train.loss import ContrastLoss, NetWithCRLossCell
 from src.train.optimizer import Adam
 from src.train.vgg import Vgg19
 

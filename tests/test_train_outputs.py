@@ -29,7 +29,7 @@ def test_a_torn_last_row_of_metrics_is_dropped(train_data, whole_run, small_net,
 def test_the_curve_is_smoothed_by_a_running_mean():
     values = list(np.random.RandomState(1).rand(50))
     expected = [np.mean(values[max(0, end - 3):end]) for end in range(1, 51)]
-    np.testing.assert_allclose(log._smoothed(values), expected)
+    np.testing.assert_allclose(log.smoothed(values), expected)
 
 
 @pytest.mark.slow

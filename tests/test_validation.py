@@ -56,8 +56,8 @@ def test_many_sizes_make_two_graphs_and_large_images_go_in_tiles(tmp_path, monke
         for offset in (1, 3):
             score = validation.score({**weights, "offset": Tensor(offset, mindspore.float32)})
             assert score[0] == pytest.approx(20 * np.log10(255 / offset))
-    assert len(validation._network._compiled) == 2
-    assert 60 < max(max(shape[2:]) for shape in validation._network._seen) <= 96
+    assert len(validation.network.compiled) == 2
+    assert 60 < max(max(shape[2:]) for shape in validation.network.compiled) <= 96
 
 
 def test_a_stop_is_heeded_between_tiles(tmp_path, monkeypatch):

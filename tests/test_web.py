@@ -8,6 +8,7 @@ import base64
 import io
 import json
 import shutil
+import subprocess
 import threading
 import time
 from functools import partial
@@ -27,24 +28,22 @@ from src.web import folder as web
 
 pytestmark = pytest.mark.slow
 
-FETCH = web._fetch_runtime
 
-
-
-@pytest.fixture(scope="module")
-def runtime(tmp_path_factory):
-    """onnxruntime-web as `write_web` fetches it, once for all folders."""
-    folder = tmp_path_factory.mktemp("runtime")
-    web._fetch_runtime(web.find_npm(), tmp_path_factory.mktemp("scratch"), folder)
-    return folder
+def fake_npm(folder, code):
+    """A folder for PATH with an npm that does what the shell code says."""
+    folder.mkdir()
+    (folder / "npm").write_text(f"#!/bin/sh\n{code}\n")
+    (folder / "npm").chmod(0o755)
+    return str(folder)
 
 
 @pytest.fixture(scope="module")
-def fetched(runtime):
-    """onnxruntime-web is there without npm."""
+def fetched(tmp_path_factory):
+    """npm delivers onnxruntime-web, which was downloaded once."""
+    store = tmp_path_factory.mktemp("npm")
+    subprocess.run([web.find_npm(), "pack", web.RUNTIME, "--pack-destination", store], check=True, capture_output=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(web, "_fetch_runtime", lambda npm, scratch, target: shutil.copytree(
-            runtime, target, dirs_exist_ok=True))
+        patch.setenv("PATH", fake_npm(store / "bin", f'cp {store}/*.tgz "$5"'), prepend=":")
         yield
 
 
@@ -579,20 +578,11 @@ def test_dark_scheme_is_followed(page):
     assert page.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(14, 20, 25)"
 
 
-def fake_npm(folder, code):
-    """An npm that does what the shell code says."""
-    folder.mkdir()
-    (folder / "npm").write_text(f"#!/bin/sh\n{code}\n")
-    (folder / "npm").chmod(0o755)
-    return str(folder)
-
-
 @pytest.mark.parametrize("code, message", [
     ("echo 'npm error network no route' >&2; exit 1", "npm cannot fetch onnxruntime-web@1.30.0 (npm error network "),
     ('echo other > "$5/onnxruntime-web-1.30.0.tgz"', "from npm is not the file that was tested"),
 ])
 def test_runtime_that_npm_does_not_deliver_is_an_error(tmp_path, monkeypatch, code, message):
-    monkeypatch.setattr(web, "_fetch_runtime", FETCH)
     monkeypatch.setenv("PATH", fake_npm(tmp_path / "bin", code), prepend=":")
     with pytest.raises(InputError) as failed:
         web.write_web(tmp_path / "never_read.onnx", tmp_path / "page")

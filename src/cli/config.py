@@ -68,7 +68,7 @@ def parse(
         flags, and those to which the file gives another value than the default. A copy of gitee.yaml sets nothing.
     Raises: UsageError naming the flag or key that is unknown, of the wrong type or out of its limits.
     """
-    defaults, helps = _read(DEFAULTS), _comments(DEFAULTS)
+    defaults, helps = read_file(DEFAULTS), help_texts(DEFAULTS)
     read = {section: {key: default for key, default in defaults[section].items() if key not in unread}
             for section in sections}
     parser = Parser(description=description, argument_default=argparse.SUPPRESS)
@@ -146,7 +146,7 @@ def _overrides(path, defaults, sections) -> Dict[str, Any]:
     values: Dict[str, Any] = {}
     if path == "":
         raise UsageError("--config must not be empty")
-    for name, value in ({} if path is None else _read(Path(path))).items():
+    for name, value in ({} if path is None else read_file(Path(path))).items():
         is_section = name in defaults and isinstance(value, (dict, type(None)))
         for key, item in ((value or {}) if is_section else {name: value}).items():
             homes = [section for section in ([name] if is_section else defaults) if key in defaults[section]]
@@ -172,7 +172,8 @@ def _typed(path, key, value, default):
     return value
 
 
-def _read(path: Path) -> Dict[str, Any]:
+def read_file(path: Path) -> Dict[str, Any]:
+    """The values of a YAML file, not checked yet. Raises: UsageError if it cannot be read or holds no `key: value`."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -182,7 +183,7 @@ def _read(path: Path) -> Dict[str, Any]:
     return values
 
 
-def _comments(path: Path) -> Dict[Tuple[str, str], str]:
+def help_texts(path: Path) -> Dict[Tuple[str, str], str]:
     """(section, key) -> the comment after the key, which is the help text of the option."""
     comments, section = {}, ""
     for line in path.read_text(encoding="utf-8").splitlines():

@@ -40,7 +40,7 @@ class Cluster(NamedTuple):
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    options = _parse(sys.argv[1:] if argv is None else argv)
+    options = parse(sys.argv[1:] if argv is None else argv)
     cluster = read_cluster(os.environ)
     if options.rank_table:
         check_rank_table(options.rank_table, options.workers * cluster.nodes)
@@ -99,7 +99,7 @@ def environment(variables: Mapping[str, str], workers: int) -> Dict[str, str]:
     return result
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
+def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = Parser(prog=f"python -m {__package__}.launch", description=__doc__,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, required=True, help="ranks on this host, one a card")

@@ -49,6 +49,7 @@ class CellRunner:
     Attributes:
         forgets: if MAX_GRAPHS shapes are compiled and another shape pays, drop all graphs of the process. If false,
             the other shape runs operator by operator.
+        compiled: the shapes that have a graph.
     """
 
     forgets = True
@@ -59,7 +60,7 @@ class CellRunner:
         self.probe = ProbeCell(net).of
         self._net = net
         self._graph = mindspore.jit(net)
-        self._compiled: Set[Shape] = set()
+        self.compiled: Set[Shape] = set()
         self._compilations = 0
         self._prepared: Optional[Shape] = None  # of PyNative mode's operators
         self._expected: Counter = Counter()
@@ -72,14 +73,14 @@ class CellRunner:
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Hazy images, float32[n, 3, h, w] in 0..value_range -> restored images of the same shape, not clipped."""
         self._seen[x.shape] += 1
-        if x.shape not in self._compiled:
-            is_full = len(self._compiled) == MAX_GRAPHS
+        if x.shape not in self.compiled:
+            is_full = len(self.compiled) == MAX_GRAPHS
             if not self._compiling_pays(x.shape) or (is_full and not self.forgets):
                 return self._operator_by_operator(x)
             if is_full:
                 self._forget_graphs()
             self._compilations += 1
-        self._compiled.add(x.shape)
+        self.compiled.add(x.shape)
         return self._graph(Tensor(x)).asnumpy()
 
     def _operator_by_operator(self, x: np.ndarray) -> np.ndarray:
@@ -100,9 +101,9 @@ class CellRunner:
 
     def _forget_graphs(self) -> None:
         mindspore.ms_memory_recycle()
-        for shape in self._compiled:
+        for shape in self.compiled:
             del self._expected[shape]
-        self._compiled.clear()
+        self.compiled.clear()
         self._seen.clear()  # a shape is compiled again only after enough new calls
 
 

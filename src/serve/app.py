@@ -93,7 +93,7 @@ class Server:
             raise HTTPException(400, f"format must be one of {', '.join(FORMATS)}, not {kind[:40]}")
         if self.waiting >= self.options.queue:
             raise HTTPException(503, f"{self.waiting} photos wait already", {"Retry-After": RETRY_SECONDS})
-        source = Path(self._folder, uuid.uuid4().hex)
+        source = Path(self.folder, uuid.uuid4().hex)
         target = source.with_suffix(f".{kind}")
         self.waiting += 1
         try:
@@ -146,7 +146,7 @@ class Server:
     @contextlib.asynccontextmanager
     async def _life(self, _: Starlette) -> AsyncIterator[None]:
         self._turn = asyncio.Lock()  # needs the running loop in Python 3.9
-        with tempfile.TemporaryDirectory(prefix="aecrnet-") as self._folder:
+        with tempfile.TemporaryDirectory(prefix="aecrnet-") as self.folder:
             yield
 
 

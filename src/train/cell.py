@@ -1,4 +1,4 @@
-"""The loss of a batch, and a training step: one forward and backward pass, then Adam."""
+"""A training step: one forward and backward pass, the mean over the ranks, then Adam."""
 from __future__ import annotations
 
 from typing import NamedTuple, Optional, Sequence, Tuple
@@ -6,44 +6,8 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 from mindspore import Parameter, ParameterTuple, Tensor, amp, nn, ops, value_and_grad
 from mindspore import dtype as mstype
 
-from ..network.aecrnet import Dehaze
-from .loss import ContrastLoss, fourier_l1
+from .loss import NetWithCRLossCell
 from .optimizer import Adam
-
-
-class NetWithCRLossCell(nn.Cell):
-    """The loss of a batch: L1 + contra_lambda * CR (eq. 4), as in the reference's train_wcl.py; with fft_weight, L1 of
-    the Fourier transforms too.
-
-    Args:
-        net: the network in training.
-        contrast_loss: CR; None: train with L1 alone.
-        contra_lambda: weight of CR.
-        neg_num: number of negatives of form "gitee". They are the first images of the reversed batch.
-        fft_weight: weight of `src.train.loss.fourier_l1`; 0: without it.
-
-    construct(hazy, clear): Tensor[n, 3, h, w] in the arch's range -> scalars loss, L1, CR.
-    """
-
-    def __init__(self, net: Dehaze, contrast_loss: Optional[ContrastLoss] = None, contra_lambda: float = 0.0,
-                 neg_num: int = 0, fft_weight: float = 0.0):
-        super().__init__(auto_prefix=False)
-        self.net, self.contrast_loss = net, contrast_loss
-        self.contra_lambda, self.neg_num, self.fft_weight = contra_lambda, neg_num, fft_weight
-
-    def construct(self, hazy: Tensor, clear: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-        pred = self.net(hazy).astype(mstype.float32)
-        error = pred - clear
-        loss = l1 = ops.abs(error).mean()
-        if self.fft_weight:
-            loss = loss + self.fft_weight * fourier_l1(error)
-        if self.contrast_loss is None:
-            return loss, l1, ops.zeros_like(l1)
-        negatives = hazy
-        if self.contrast_loss.form == "gitee":
-            negatives = ops.flip(hazy, (0,))[:self.neg_num]
-        contrast = self.contrast_loss(clear, pred, negatives)
-        return loss + self.contra_lambda * contrast, l1, contrast
 
 
 class Report(NamedTuple):

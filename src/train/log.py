@@ -194,7 +194,7 @@ def _draw(rows: List[Dict[str, str]], path: PathLike) -> None:
     figure, (axis, trunk) = pyplot.subplots(2, figsize=(8, 6), dpi=100, sharex=True, height_ratios=(3, 1))
     steps, losses = _column(rows, "loss")
     axis.plot(steps, losses, color="tab:blue", linewidth=0.5, alpha=0.5)
-    axis.plot(steps, _smoothed(losses), color="tab:blue", linewidth=2)
+    axis.plot(steps, smoothed(losses), color="tab:blue", linewidth=2)
     axis.set(ylabel="loss (thick: running mean)", title="AECR-Net training")
     axis.grid(alpha=0.3)
     steps, psnr = _column(rows, "val_psnr")
@@ -215,7 +215,7 @@ def _draw(rows: List[Dict[str, str]], path: PathLike) -> None:
         pyplot.close(figure)
 
 
-def _smoothed(values: List[float]) -> List[float]:
+def smoothed(values: List[float]) -> List[float]:
     """The running mean over a twentieth of all values. The loss of one batch is a poor sample."""
     width = len(values) // 20 + 1
     sums = np.concatenate([np.zeros(width), np.cumsum(values)])

@@ -1,13 +1,16 @@
-"""The contrastive regularisation (CR) of AECR-Net, which pulls results to the clear images and away from hazy ones; and
-a loss on Fourier transforms."""
+"""The loss of a batch: L1, contrastive regularisation (CR) and L1 of Fourier transforms.
+
+CR pulls results towards the clear images and pushes them away from the hazy ones.
+"""
 from __future__ import annotations
 
 import math
-from typing import Tuple
+from typing import Optional, Tuple
 
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
+from ..network.aecrnet import Dehaze
 from ..spec import ARCHS
 
 WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)  # of relu1_1 .. relu5_1
@@ -140,3 +143,39 @@ def _waves(size: int) -> Tuple[Tensor, Tensor]:
 def _mean(x: Tensor) -> Tensor:
     """The mean of x[b, c, h, w] in two steps. On CPU this is five times as fast as one mean over all axes."""
     return x.reshape(x.shape[0] * x.shape[1], -1).mean(axis=1).mean()
+
+
+class NetWithCRLossCell(nn.Cell):
+    """The loss of a batch: L1 + contra_lambda * CR (eq. 4), as in the reference's train_wcl.py.
+
+    With `fft_weight`, L1 of the Fourier transforms is added.
+
+    Args:
+        net: the network in training.
+        contrast_loss: CR; None: train with L1 alone.
+        contra_lambda: weight of CR.
+        neg_num: number of negatives of form "gitee". They are the first images of the reversed batch.
+        fft_weight: weight of `fourier_l1`; 0: without it.
+
+    construct(hazy, clear): Tensor[n, 3, h, w] in the arch's range -> scalars loss, L1, CR.
+    """
+
+    def __init__(self, net: Dehaze, contrast_loss: Optional[ContrastLoss] = None, contra_lambda: float = 0.0,
+                 neg_num: int = 0, fft_weight: float = 0.0):
+        super().__init__(auto_prefix=False)
+        self.net, self.contrast_loss = net, contrast_loss
+        self.contra_lambda, self.neg_num, self.fft_weight = contra_lambda, neg_num, fft_weight
+
+    def construct(self, hazy: Tensor, clear: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+        pred = self.net(hazy).astype(ms.float32)
+        error = pred - clear
+        loss = l1 = ops.abs(error).mean()
+        if self.fft_weight:
+            loss = loss + self.fft_weight * fourier_l1(error)
+        if self.contrast_loss is None:
+            return loss, l1, ops.zeros_like(l1)
+        negatives = hazy
+        if self.contrast_loss.form == "gitee":
+            negatives = ops.flip(hazy, (0,))[:self.neg_num]
+        contrast = self.contrast_loss(clear, pred, negatives)
+        return loss + self.contra_lambda * contrast, l1, contrast

@@ -25,8 +25,8 @@ from ..network.fast_deconv import FastDeconv
 from ..network.weights import REFERENCE, network_weights
 from ..spec import VALUE_RANGE
 from .amp import loss_scaler, lower_precision
-from .cell import NetWithCRLossCell, TrainOneStepCell
-from .loss import ContrastLoss
+from .cell import TrainOneStepCell
+from .loss import ContrastLoss, NetWithCRLossCell
 from .optimizer import Adam, learning_rate_factors, steps_frozen
 from .state import TrainState
 from .validation import Validation, choose_images

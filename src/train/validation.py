@@ -46,14 +46,15 @@ class Validation:
         pairs: to score; the ranks share them.
 
     Attributes:
+        network: the runner of `net`.
         samples: pictures of the first photos of this rank in the last validation (src.train.samples).
     """
 
     def __init__(self, net: Dehaze, pairs: List[Pair], ranks: Ranks = Ranks()):
         self._net, self._ranks, self.count = net.set_train(False), ranks, len(pairs)
         self._own = pairs[ranks.rank::ranks.size]
-        self._network = _StoppableRunner(net)
-        self._dehazer = Dehazer(network=self._network, work_size=FULL)  # scores are defined on whole images
+        self.network = _StoppableRunner(net)
+        self._dehazer = Dehazer(network=self.network, work_size=FULL)  # scores are defined on whole images
         self.samples: List[np.ndarray] = []
         self._dehazer.expect(filter(None, (image_size(pair.hazy) for pair in self._own)))
 
@@ -68,7 +69,7 @@ class Validation:
         """
         for parameter in self._net.get_parameters():
             parameter.set_data(Tensor(weights[parameter.name].asnumpy()))
-        self._network.stop = stop
+        self.network.stop = stop
         scores, probed, self.samples = [], [], []
         # in graph mode, each size would be compiled and would keep its memory
         with _mode(mindspore.PYNATIVE_MODE), contextlib.suppress(Stopped):
@@ -79,7 +80,7 @@ class Validation:
                 if len(self.samples) < samples.ROWS:
                     self.samples.append(samples.row(hazy, restored, clear))
                 scores.append((psnr(restored, clear), ssim(restored, clear)))
-                probed.append(self._network.probe(to_network(middle(hazy)[None], self._network.value_range)))
+                probed.append(self.network.probe(to_network(middle(hazy)[None], self.network.value_range)))
         if self._ranks.any(stop()):
             return None
         health = judge([one for share in self._ranks.gather_objects(probed) for one in share])
