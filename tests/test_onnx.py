@@ -2,6 +2,7 @@
 import hashlib
 import importlib.util
 
+import cv2
 import numpy as np
 import pytest
 from mindspore import Tensor, ops
@@ -77,6 +78,33 @@ def test_onnx_computes_what_the_network_computes_at_every_size(arch, dcn_samplin
         expected = np.clip(net(Tensor(hazy * white)).asnumpy() / white, 0, 1)
         assert expected.std() > 0.01
         assert np.abs(runner(hazy) - expected).max() <= 1e-5
+
+
+@pytest.mark.parametrize("size", [(32, 24), None])
+@pytest.mark.parametrize("arch, dcn_sampling", FORMS)
+def test_a_batch_gives_what_single_images_give(arch, dcn_sampling, size):
+    session = onnxruntime.InferenceSession(checked_model(gentle_network(arch, dcn_sampling), "0" * 64, size))
+    hazy = image(2, (3, 3, 32, 24), 1.0)
+    together = session.run(None, {"x": hazy})[0]
+    apart = [session.run(None, {"x": one[None]})[0][0] for one in hazy]
+    assert np.abs(together - np.stack(apart)).max() <= 1e-6
+    assert np.abs(together[1:] - together[:-1]).max() > 0.01
+
+
+@pytest.mark.parametrize("arch, dcn_sampling", FORMS)
+def test_opencv_reads_a_model_of_fixed_size_and_takes_batches(arch, dcn_sampling):
+    model = checked_model(gentle_network(arch, dcn_sampling), "0" * 64, (32, 24))
+    expected = onnxruntime.InferenceSession(model)
+    net = cv2.dnn.readNetFromONNX(np.frombuffer(model, np.uint8))
+    for count in (1, 3):
+        hazy = image(2, (count, 3, 32, 24), 1.0)
+        net.setInput(hazy)
+        assert np.abs(net.forward() - expected.run(None, {"x": hazy})[0]).max() <= 1e-5
+
+
+def test_a_model_of_fixed_size_asks_for_no_shapes():
+    model = onnx.load_from_string(checked_model(Dehaze("paper"), "0" * 64, (32, 24)))
+    assert not {"Shape", "Range"} & {node.op_type for node in model.graph.node}
 
 
 # the command

@@ -7,8 +7,8 @@ from typing import List
 from ..errors import InputError, one_line
 from ..files import atomic_write
 from ..network.aecrnet import Dehaze
-from ..runtime.onnx_graph import Size
 from ..runtime.onnx_model import onnx_model
+from ..runtime.onnx_nodes import Size
 from ..runtime.onnx_runner import OnnxRunner
 from ..spec import TOLERANCE, TOLERANCE_HALF
 from .comparison import compare

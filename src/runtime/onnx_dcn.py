@@ -9,43 +9,56 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from ..spec import TAPS
-from .onnx_nodes import Graph
+from .onnx_nodes import Graph, Size
 
 ONE = np.float32(1)
 
 
 def deform_conv(g: Graph, x: str, offset: str, mask: str, weight: np.ndarray, bias: Optional[np.ndarray],
-                sampling: str, dcn: str) -> str:
-    """3x3 DCN_v2 with stride 1 and padding 1 on one image, as `src.network.dcn.DeformConv2d` defines it.
+                sampling: str, dcn: str, size: Size = None) -> str:
+    """3x3 DCN_v2 with stride 1 and padding 1, as `src.network.dcn.DeformConv2d` defines it.
 
     Args:
-        g: the graph to add to; x, offset and mask are the names of [1, c_in, h, w], [1, 18, h, w] and [1, 9, h, w].
+        g: the graph to add to; x, offset and mask are the names of [n, c_in, h, w], [n, 18, h, w] and [n, 9, h, w].
         sampling: "exact" or "gitee".
         dcn: "gather" or "native".
+        size: h and w; None where they are open. With a size, places in the map are constants of the file.
 
-    Returns: the name of [1, c_out, h, w].
+    Returns: the name of [n, c_out, h, w].
     """
     if dcn == "native":
         inputs = (weight, offset, np.zeros(len(weight), np.float32) if bias is None else bias, mask)
         return g("DeformConv", x, *inputs, kernel_shape=[3, 3], pads=[1] * 4)
-    sides = g("Shape", x, start=2)
+    sides = g("Shape", x, start=2) if size is None else np.array(size)
     h, w = (g("Gather", sides, np.int64(axis)) for axis in (0, 1))
     # exact: two rows of zeros, so that both neighbours of a far sample read 0. gitee: the reference's padding
     corners, margin = (_exact_corners, 2) if sampling == "exact" else (_gitee_corners, 1)
-    index, factors = corners(g, offset, g("Squeeze", mask, np.array([0])), h, w)
+    index, factors = corners(g, offset, mask, h, w)
+    first = _first_pixels(g, mask, h, w, margin)
     channels = weight.shape[1]
     pixels = g.pad(x, margin, margin, "constant")
     pixels = g("Reshape", g("Transpose", pixels, perm=[0, 2, 3, 1]), np.array([-1, channels]))
-    out = _sample_and_multiply(g, pixels, index, factors, weight)
+    out = _sample_and_multiply(g, pixels, [g("Add", corner, first) for corner in index], factors, weight)
     out = out if bias is None else g("Add", out, bias)
-    out = g("Reshape", out, g("Concat", np.array([1]), sides, np.array([len(weight)]), axis=0))
+    out = g("Reshape", out, g("Concat", np.array([-1]), sides, np.array([len(weight)]), axis=0))
     return g("Transpose", out, perm=[0, 3, 1, 2])
 
 
+def _first_pixels(g, mask, h, w, margin):
+    """Where each image of the batch begins among the pixels of all padded maps, int32[n, 1, 1, 1].
+
+    Counted by a sum of ones, because OpenCV replaces the open size of a batch by 1 where a graph asks for it.
+    """
+    one = np.array([1, 1, 1])
+    ones = g("Slice", mask, np.array([0, 0, 0]), one, np.array([1, 2, 3]))
+    ones = g("Add", g("Mul", g.cast(ones, np.int32), np.int32(0)), np.int32(1))
+    rows, columns = (g("Add", g.cast(side, np.int32), np.int32(2 * margin)) for side in (h, w))
+    return g("Mul", g("CumSum", ones, np.int64(0), exclusive=1), g("Mul", rows, columns))
+
+
 def _exact_corners(g, offset, mask, h, w):
-    """Indices into the pixels of the padded map and weights, [9, h, w] each, of the four neighbours."""
-    pairs = g("Reshape", offset, np.array([TAPS, 2, 0, 0]))
-    offset_y, offset_x = (g("Gather", pairs, np.int64(i), axis=1) for i in (0, 1))
+    """Indices into the pixels of the padded map and weights, [n, 9, h, w] each, of the four neighbours."""
+    offset_y, offset_x = (g("Gather", offset, np.arange(i, 2 * TAPS, 2), axis=1) for i in (0, 1))
     top, down = _whole_and_fraction(g, offset_y)
     left, right = _whole_and_fraction(g, offset_x)
     row, column, h, w = _place(g, h, w)
@@ -74,7 +87,7 @@ def _gitee_corners(g, offset, mask, h, w):
     base_y = g("Sub", from_pixel, g("Mul", base_x, h))
 
     def taken(values):
-        return g("Gather", g("Reshape", values, np.array([-1])), source)
+        return g("Gather", g("Reshape", values, np.array([0, -1])), source, axis=1)
 
     offset_y, offset_x = g("Split", offset, np.array([TAPS, TAPS]), axis=1, outputs=2)
     rows, (up, down) = _gitee_neighbours(g, taken(offset_y), g("Add", base_y, tap_column), h)
@@ -129,7 +142,7 @@ def _corners(g, rows, columns, to_rows, to_columns, stride) -> Tuple[List[str], 
 
 
 def _sample_and_multiply(g, pixels, index, factors, weight):
-    """[h * w, c_out]: the weighted neighbours of each tap times its part of the kernel, a tap at a time.
+    """[n * h * w, c_out]: the weighted neighbours of each tap times its part of the kernel, a tap at a time.
 
     So the gathered pixels take 4 kB for each pixel of the map (78 MB for an image of 480x640), not nine times as much.
     """
@@ -137,8 +150,8 @@ def _sample_and_multiply(g, pixels, index, factors, weight):
     index, factors = (_taps_apart(g, corners) for corners in (index, factors))
     out = None
     for tap in range(TAPS):
-        neighbours = g("Gather", pixels, index[tap])
-        factor = g("Reshape", factors[tap], np.array([1, -1, 1, 4]))
+        neighbours = g("Gather", pixels, g("Reshape", index[tap], np.array([-1, 4])))
+        factor = g("Reshape", factors[tap], np.array([-1, 1, 4]))
         samples = g("Reshape", g("MatMul", factor, neighbours), np.array([-1, weight.shape[1]]))
         part = g("MatMul", samples, kernel[tap])
         out = part if out is None else g("Add", out, part)
@@ -146,6 +159,6 @@ def _sample_and_multiply(g, pixels, index, factors, weight):
 
 
 def _taps_apart(g, corners):
-    """Four of [9, h, w] -> nine of [1, h * w, 4]."""
-    together = g("Concat", *(g("Reshape", corner, np.array([TAPS, -1, 1])) for corner in corners), axis=2)
-    return g("Split", together, np.ones(TAPS, np.int64), axis=0, outputs=TAPS)
+    """Four of [n, 9, h, w] -> nine of [n, 1, h * w, 4]."""
+    together = g("Concat", *(g("Reshape", corner, np.array([0, TAPS, -1, 1])) for corner in corners), axis=3)
+    return g("Split", together, np.ones(TAPS, np.int64), axis=1, outputs=TAPS)

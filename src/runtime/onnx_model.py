@@ -7,8 +7,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..spec import MULTIPLE
-from .onnx_graph import Size, build_graph
-from .onnx_nodes import model_content
+from .onnx_graph import build_graph
+from .onnx_nodes import Size, model_content
 from .onnx_runner import FORMAT
 
 OPSET = 19  # the first opset with DeformConv

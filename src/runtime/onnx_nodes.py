@@ -17,6 +17,11 @@ INT, STRING, INTS = 2, 3, 7  # ONNX's numbers of the types of attributes
 
 Value = Union[str, np.ndarray, np.generic]  # the name of a value in the graph, or a constant
 Side = Union[int, str]  # a size, or the name of an open one
+Size = Optional[Tuple[int, int]]  # height and width; None where they are open
+
+# operators that constants go through while the graph is built; of integers, none of which is below 0
+FOLDED = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.floor_divide, "Range": np.arange,
+          "Reshape": np.reshape, "Gather": np.take, "Concat": lambda *parts, axis: np.concatenate(parts, axis)}
 
 
 class Node(NamedTuple):
@@ -31,7 +36,7 @@ class Node(NamedTuple):
 class Graph:
     """The nodes and constants of a growing graph. A call with an operator and its inputs adds a node.
 
-    The call returns the names of the outputs.
+    The call returns the names of the outputs. Where all inputs are constants, it adds nothing and returns a constant.
 
     Attributes: weights, the parameters of the network by name; dtype, the type of constants and computations.
     """
@@ -42,23 +47,32 @@ class Graph:
         self._constants: Dict[Tuple[str, Sequence[int], bytes], str] = {}
 
     def __call__(self, operator: str, *inputs: Value, outputs: int = 1, **attributes: Any) -> Any:
+        if operator in FOLDED and not any(isinstance(value, str) for value in inputs):
+            return FOLDED[operator](*inputs, **attributes)
         names = [value if isinstance(value, str) else self._constant(value) for value in inputs]
         results = [f"{operator}_{len(self.nodes)}_{i}" for i in range(outputs)]
         self.nodes.append(Node(operator, names, results, attributes))
         return results[0] if outputs == 1 else results
 
-    def cast(self, x: str, dtype: np.dtype) -> str:
+    def cast(self, x: Value, dtype: np.dtype) -> Value:
+        if not isinstance(x, str):
+            return x.astype(dtype)
         return self("Cast", x, to=TYPES[np.dtype(dtype)])
 
     def conv(self, x: str, name: str, padding: int = 0, stride: int = 1) -> str:
         """The convolution with the parameters NAME.weight and, if it exists, NAME.bias."""
         parameters = [self.weights[key] for key in (f"{name}.weight", f"{name}.bias") if key in self.weights]
-        return self("Conv", x, *parameters, pads=[padding] * 4, strides=[stride] * 2)
+        return self.conv_of(x, *parameters, padding=padding, stride=stride)
+
+    def conv_of(self, x: str, weight: np.ndarray, *bias: np.ndarray, padding: int = 0, stride: int = 1) -> str:
+        """A convolution. OpenCV needs the shape of the kernel, which others take from the weight."""
+        return self("Conv", x, weight, *bias, kernel_shape=weight.shape[2:], pads=[padding] * 4, strides=[stride] * 2)
 
     def upsample(self, x: str, name: str, output_padding: int) -> str:
         """As `src.network.layers.upsample`, whose far_padding is 1 - output_padding."""
-        return self("ConvTranspose", x, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"], strides=[2, 2],
-                    pads=[1] * 4, output_padding=[output_padding] * 2)
+        weight = self.weights[f"{name}.weight"]
+        return self("ConvTranspose", x, weight, self.weights[f"{name}.bias"], kernel_shape=weight.shape[2:],
+                    strides=[2, 2], pads=[1] * 4, output_padding=[output_padding] * 2)
 
     def pad(self, x: str, before: int, after: int, mode: str) -> str:
         """Add rows and columns before and after those of [n, c, h, w]."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import InputError, one_line
 from ..files import PathLike, mistaken_for_model
+from .onnx_graph import BATCH_NAME
 from .padding import mirror_up, model_size
 
 FORMAT = "1"  # format of the metadata
@@ -99,6 +100,7 @@ def _on_onnxruntime(onnxruntime, path, model) -> _Opened:
     settings = onnxruntime.SessionOptions()
     settings.enable_mem_pattern = False  # it holds the memory twice: 1.1 GB in place of 0.6 at 480x640
     settings.log_severity_level = 3  # errors only, which are exceptions too
+    settings.add_free_dimension_override_by_name(BATCH_NAME, 1)  # images go one by one
     try:
         session = onnxruntime.InferenceSession(model, settings, providers=providers)
         taken = session.get_inputs()[0]
@@ -119,10 +121,12 @@ def _on_openvino(openvino, path, model, precision) -> _Opened:
     core = _core(openvino)
     try:
         network = core.read_model(model)
+        shape = [side.get_length() if side.is_static else None for side in network.input(0).get_partial_shape()]
+        if None not in shape[1:]:
+            network.reshape([1, *shape[1:]])  # images go one by one, and a graph without open sizes is faster
         # always set, because OpenVINO's default is bfloat16 if the processor has it
         compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": name, "PERFORMANCE_HINT": "LATENCY"})
         metadata = network.get_rt_info(["framework"]).value if network.has_rt_info(["framework"]) else {}
-        shape = [side.get_length() if side.is_static else None for side in network.input(0).get_partial_shape()]
     except Exception as error:
         raise _refused(path, model, f"OpenVINO {_version(openvino)}", error) from None
     if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != name:
