@@ -41,7 +41,7 @@ LAZY = {
     "matplotlib": "takes a second, for one picture at the end of a training",
     "tensorboardX": "optional, for --tracker tensorboard",
     "wandb": "optional, for --tracker wandb",
-    "pyiqa": "optional, for eval.py --data_test Photos",
+    "pyiqa": "optional, for eval.py --iqa",
     "onnx": "optional, for --file_format ONNX",
     "onnxruntime": "optional, for --file_format ONNX",
     "tifffile": "takes a second, for TIFF files alone",

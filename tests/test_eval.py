@@ -187,15 +187,21 @@ def test_a_folder_named_in_a_configuration_is_not_left_out(run, tmp_path):
 
 
 class FakePyiqa:
-    """Stands for the package pyiqa, whose measures bring PyTorch. `brightness` is the mean of the values of 0..1."""
+    """Stands for the package pyiqa, whose measures bring PyTorch. `brightness` is the mean of the values of 0..1, and
+    `distance` the mean difference from the ground truth. It cannot take images of 48 px."""
 
     def list_models(self, metric_mode):
-        return ["brightness", "niqe"]
+        return {"NR": ["brightness", "niqe"], "FR": ["distance", "lpips"]}[metric_mode]
 
     def create_metric(self, name, device):
-        if name == "niqe":
+        if name in ("niqe", "lpips"):
             raise OSError("no network")
-        return lambda values: values.mean()
+        return {"brightness": lambda values: values.mean(), "distance": self.distance}[name]
+
+    def distance(self, values, clear):
+        if values.shape[-1] == 48:
+            raise ValueError("too small")
+        return abs(values - clear).mean()
 
 
 def test_photos_without_truth_get_scores_of_their_own(run, tmp_path, monkeypatch, capsys):
@@ -219,18 +225,52 @@ def test_photos_without_truth_get_scores_of_their_own(run, tmp_path, monkeypatch
     assert (tmp_path / "out/images/a.png").is_file()
 
 
-def test_measures_that_cannot_be_had_are_one_line(run, tmp_path, monkeypatch):
+def test_measures_with_truth_stand_beside_psnr(run, pairs, tmp_path, monkeypatch, capsys):
+    """And are kept when an unfinished evaluation goes on. Without --iqa there are none."""
+    monkeypatch.setitem(sys.modules, "pyiqa", FakePyiqa())
+    clear = clear_photo(1)
+    write_pair(tmp_path / "set", "b", clear * 2, clear)  # the size of a and c
+    assert run("--iqa", "distance") == 0
+    rows = table(tmp_path / "out")
+    hazy, clear = (read_image(pairs / kind / "a.png") / 255.0 for kind in ("hazy", "GT"))
+    assert float(rows[0]["distance_hazy"]) == pytest.approx(np.abs(hazy - clear).mean(), rel=1e-4)
+    assert float(rows[0]["distance"]) == 0 and list(rows[0])[-1] == "seconds"
+    facts = summary(tmp_path / "out")
+    assert facts["iqa"] == "distance" and {"distance", "distance_hazy", "psnr"} <= facts["means"].keys()
+    assert "  distance\n" in capsys.readouterr().out
+
+    whole = (tmp_path / "out/metrics.csv").read_text().splitlines()
+    (tmp_path / "out/metrics.csv").write_text("\n".join(whole[:2]) + "\n")
+    assert run("--iqa", "distance", "--resume") == 0
+    assert table(tmp_path / "out")[0] == rows[0] and len(table(tmp_path / "out")) == 3
+    with pytest.raises(UsageError, match="was made with iqa distance, not empty"):
+        run("--resume")
+    assert run() == 0 and "distance" not in (tmp_path / "out/metrics.csv").read_text()
+
+
+def test_a_pair_that_a_measure_cannot_take_is_named(run, pairs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pyiqa", FakePyiqa())
+    assert run("--iqa", "distance") == 1
+    assert [row["name"] for row in table(tmp_path / "out")] == ["a", "c"]
+    assert "hazy/b.png: --iqa distance: fails on 48x32 px (too small)" in capsys.readouterr().err
+
+
+def test_measures_that_cannot_be_had_are_one_line(run, pairs, tmp_path, monkeypatch):
     (tmp_path / "photos").mkdir()
-    cases = [(FakePyiqa(), ["--iqa", "psnr"], UsageError, "--iqa psnr: is no measure of pyiqa that needs no ground"),
-             (FakePyiqa(), [], InputError, "--iqa niqe: its weights cannot be had .no network."),
-             (FakePyiqa(), ["--report"], UsageError, "--report: needs ground truth"),
-             (None, [], UsageError, "--data_test Photos: needs the package pyiqa")]
-    for module, flags, error, text in cases:
+    photos = {"data_test": "Photos", "dir_data": tmp_path / "photos"}
+    cases = [
+        (FakePyiqa(), ["--iqa", "lpips"], photos, UsageError, "--iqa lpips: is no measure of pyiqa without ground"),
+        (FakePyiqa(), [], photos, InputError, "--iqa niqe: its weights cannot be had .no network."),
+        (FakePyiqa(), ["--report"], photos, UsageError, "--report: needs ground truth"),
+        (None, [], photos, UsageError, "--iqa niqe: needs the package pyiqa"),
+        (FakePyiqa(), ["--iqa", "brightness"], {}, UsageError, "--iqa brightness: is no .* with ground truth"),
+        (FakePyiqa(), ["--iqa", "lpips"], {}, InputError, "--iqa lpips: its weights cannot be had .no network."),
+        (None, ["--iqa", "lpips"], {}, UsageError, "--iqa lpips: needs the package pyiqa, pip install")]
+    for module, flags, where, error, text in cases:
         monkeypatch.setitem(sys.modules, "pyiqa", module)
         with pytest.raises(error, match=text):
-            run(*flags, data_test="Photos", dir_data=tmp_path / "photos")
-    with pytest.raises(UsageError, match="--iqa brightness: needs --data_test Photos, not Pairs"):
-        run("--iqa", "brightness")
+            run(*flags, **where)
+    assert not (tmp_path / "out").exists()
 
 
 def evaluate(*flags, **environment):

@@ -1,8 +1,8 @@
 """Fixtures of the tests of train.py. A module that uses them sets pytest_plugins = "training_fixtures"."""
 import pytest
+from outside_signals import end_the_tests_at_a_signal_from_outside  # noqa: F401
 
 from src.cli import train
-from outside_signals import end_the_tests_at_a_signal_from_outside  # noqa: F401
 from training import flags, use_small_net, write_pairs
 
 

@@ -24,7 +24,8 @@ from ..dehaze.dehazer import BENCHMARK_CHECKPOINT
 from ..distributed.signals import is_distributed
 from ..errors import UsageError
 from ..evaluate.evaluation import Evaluation
-from ..evaluate.no_reference import open_measures, score_photos
+from ..evaluate.iqa import open_measures
+from ..evaluate.no_reference import score_photos
 from ..files import make_output_folder
 from ..spec import FASTEST, MINDSPORE
 from . import config
@@ -46,8 +47,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         raise UsageError(f"--data_test must be one of {', '.join(PAIR_LAYOUTS)}, Demo, Photos, not {options.data_test}")
     if options.data_test == "Photos":
         return score_without_truth(options)
-    if "iqa" in options.given:
-        raise UsageError(f"--iqa {options.iqa}: needs --data_test Photos, not {options.data_test}")
+    measures = open_measures(options.iqa.split() if "iqa" in options.given else (), with_truth=True)
     warnings.filterwarnings("ignore", module="PIL")  # damage that matters raises an InputError
     output = make_output_folder(options.output_dir, "--output_dir")
     pairs, unmatched = find_test_set(options, output)
@@ -61,7 +61,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     dehazer = open_dehazer(options, options.mindir_path)
     if ranks.rank == 0:
         print(f"computed by {dehazer.network.description['runtime']}")
-    evaluation = Evaluation(options, output, dehazer, pairs, ranks)
+    evaluation = Evaluation(options, output, dehazer, pairs, ranks, measures)
     evaluation.start()
     evaluation.run()
     if ranks.rank == 0:
@@ -90,7 +90,7 @@ def score_without_truth(options: SimpleNamespace) -> int:
             raise UsageError(f"--{flag}: needs ground truth, not --data_test Photos")
     if is_distributed():
         raise UsageError("--data_test Photos: is scored by one process, not by several ranks")
-    measures = open_measures(options.iqa.split())
+    measures = open_measures(options.iqa.split(), with_truth=False)
     photos = images_in(data_folder(options.dir_data, "Photos", train=False), recursive=True)
     output = make_output_folder(options.output_dir, "--output_dir")
     from ..device import select_device  # loads MindSpore

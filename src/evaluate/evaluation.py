@@ -5,8 +5,8 @@ import contextlib
 import sys
 from collections import ChainMap
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from types import MappingProxyType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 from tqdm import tqdm
@@ -15,9 +15,10 @@ from ..data.images import read_image, write_image
 from ..data.pairs import Pair, match_sizes
 from ..dehaze.dehazer import Dehazer
 from ..dehaze.pipeline import dehaze_all, sort_by_size
-from ..errors import UserError, one_line
+from ..errors import InputError, UserError, one_line
 from ..files import make_output_folder, sha256
 from ..report.report import Report, software_versions
+from .iqa import Measure
 from .scores import (
     PROTOCOL,
     append_row,
@@ -46,13 +47,17 @@ class Evaluation:
     Call `start`, `run` and `write` in this order. metrics.csv gets each row at once. Until the end, summary.json states
     that the evaluation is not complete.
 
+    Args:
+        measures: more measures with ground truth, from `open_measures`.
+
     Attributes:
         stopped: the exception that ended `run` before all pairs were done, or None.
     """
 
     def __init__(self, options: SimpleNamespace, output: Path, dehazer: Dehazer, pairs: List[Pair],
-                 ranks: Ranks):
+                 ranks: Ranks, measures: Mapping[str, Measure] = MappingProxyType({})):
         self.options, self.output, self.dehazer, self.pairs, self.ranks = options, output, dehazer, pairs, ranks
+        self.measures = measures
         self.table, self.summary, self.images = (output / name for name in ("metrics.csv", "summary.json", "images"))
         self.rows: Dict[str, Dict[str, Any]] = {}
         self.failures: Dict[str, str] = {}
@@ -159,7 +164,10 @@ class Evaluation:
 
     def _finish(self, pair: Pair, hazy: np.ndarray, clear: np.ndarray, restored: np.ndarray, seconds: float
                 ) -> Dict[str, Any]:
-        scores = score(restored, hazy, clear)
+        try:
+            scores = score(restored, hazy, clear, self.measures)
+        except InputError as error:  # of a measure from outside, which knows no names
+            raise InputError(f"{pair.hazy}: {error}") from None
         if self.options.save_images:
             write_image(self.images / f"{pair.name}.png", restored)
         if self.report:
@@ -204,4 +212,4 @@ class Evaluation:
                 "data_test": options.data_test, "dir_data": data, "device_target": options.device_target,
                 "work_size": options.work_size, "strength": options.strength,
                 "tile": options.tile, "overlap": options.overlap, "self_ensemble": options.self_ensemble,
-                "raw_weights": options.raw_weights, "batch_size": options.batch_size}
+                "raw_weights": options.raw_weights, "batch_size": options.batch_size, "iqa": " ".join(self.measures)}

@@ -8,50 +8,17 @@ from __future__ import annotations
 import csv
 import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence
 
 import numpy as np
 from tqdm import tqdm
 
 from ..data.images import read_image, write_image
 from ..dehaze.dehazer import Dehazer
-from ..errors import InputError, UsageError, UserError, one_line
+from ..errors import InputError, UserError, one_line
 from ..files import atomic_write, make_output_folder
+from .iqa import Measure
 from .scores import TEXT, name_in_table, whose, write_summary
-
-Measure = Callable[[np.ndarray], float]  # uint8 RGB[h, w, 3] -> score
-
-
-def open_measures(names: Sequence[str]) -> Dict[str, Measure]:
-    """The measures of pyiqa with these names. pyiqa downloads the weights of some when they are first used.
-
-    Raises: UsageError if the package is missing, or a name is unknown or that of a measure with ground truth.
-        InputError if the weights of a measure cannot be had.
-    """
-    try:
-        import pyiqa
-        import torch
-    except ImportError:
-        raise UsageError(
-            "--data_test Photos: needs the package pyiqa (pip install -r requirements/iqa.txt)") from None
-    known = set(pyiqa.list_models(metric_mode="NR"))
-    for name in names:
-        if name not in known:
-            raise UsageError(f"--iqa {name}: is no measure of pyiqa that needs no ground truth, such as niqe or musiq")
-    return {name: _measure(pyiqa, torch, name) for name in names}
-
-
-def _measure(pyiqa, torch, name: str) -> Measure:
-    try:
-        metric = pyiqa.create_metric(name, device="cpu")
-    except Exception as error:  # its downloads fail in many ways
-        raise InputError(f"--iqa {name}: its weights cannot be had ({one_line(error)[:200]})") from None
-
-    def measure(image: np.ndarray) -> float:
-        values = torch.from_numpy(image.astype(np.float32).transpose(2, 0, 1)[None] / 255.0)
-        return float(metric(values))
-
-    return measure
 
 
 def score_photos(photos: Sequence[Path], dehazer: Dehazer, measures: Dict[str, Measure], output: Path,
@@ -70,8 +37,12 @@ def score_photos(photos: Sequence[Path], dehazer: Dehazer, measures: Dict[str, M
             continue
         restored = dehazer.dehaze(hazy)
         row: Dict[str, Any] = {"name": name_in_table(photo.name), "width": hazy.shape[1], "height": hazy.shape[0]}
-        for name, measure in measures.items():
-            row[name], row[f"{name}_hazy"] = measure(restored), measure(hazy)
+        try:
+            for name, measure in measures.items():
+                row[name], row[f"{name}_hazy"] = measure(restored), measure(hazy)
+        except InputError as error:
+            tqdm.write(f"error: {photo}: {error}", file=sys.stderr)
+            continue
         rows.append(row)
         if save_images:
             folder = make_output_folder(output / "images", "--output_dir")

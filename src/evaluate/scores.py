@@ -9,7 +9,8 @@ import math
 import os
 import sys
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence
 
 import numpy as np
 
@@ -36,22 +37,33 @@ PROTOCOL = (
 
 SHIPPED = ("checkpoints/aecrnet.ckpt", "checkpoints/aecrnet_real.ckpt")
 COLUMNS = ("name", "width", "height", *(key for name in MEASURES for key in (name, f"{name}_hazy")), "seconds")
+OTHERS = ("name", "width", "height", "seconds")  # columns that are no scores
 TEXT = {"newline": "", "encoding": "utf-8", "errors": "backslashreplace"}
 
 Scores = Dict[str, float]
 
 
-def score(restored: np.ndarray, hazy: np.ndarray, clear: np.ndarray) -> Scores:
-    """All measures of the restored image (NAME) and of its hazy input (NAME_hazy). Images: uint8 RGB[h, w, 3]."""
-    scores = {name: measure(restored, clear) for name, measure in MEASURES.items()}
-    scores.update({f"{name}_hazy": measure(hazy, clear) for name, measure in MEASURES.items()})
-    return scores
+def score(restored: np.ndarray, hazy: np.ndarray, clear: np.ndarray,
+          more: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = MappingProxyType({})) -> Scores:
+    """All measures of the restored image (NAME) and of its hazy input (NAME_hazy). Images: uint8 RGB[h, w, 3].
+
+    Args: `more` measures besides `MEASURES`, by name.
+    """
+    measures = {**MEASURES, **more}
+    return {key: measure(image, clear) for name, measure in measures.items()
+            for key, image in ((name, restored), (f"{name}_hazy", hazy))}
 
 
 def means(rows: Sequence[Mapping[str, Any]]) -> Scores:
     """The mean of every measure over the rows. Empty if there are no rows."""
-    keys = [key for name in MEASURES for key in (name, f"{name}_hazy")] if rows else []
+    keys = [key for key in columns(rows) if key not in OTHERS] if rows else []
     return {key: float(np.mean([row[key] for row in rows])) for key in keys}
+
+
+def columns(rows: Sequence[Mapping[str, Any]]) -> List[str]:
+    """The columns of metrics.csv: COLUMNS, with more measures of the rows (`--iqa`) before the last."""
+    more = [key for key in rows[0] if key not in COLUMNS] if rows else []
+    return [*COLUMNS[:-1], *more, COLUMNS[-1]]
 
 
 def whose(path: Path, description: Mapping[str, Any], data: str) -> str:
@@ -69,9 +81,10 @@ def whose(path: Path, description: Mapping[str, Any], data: str) -> str:
 
 def table(mean: Scores) -> str:
     """A text table for the terminal: one line for the hazy input, one for the result."""
-    lines = ["".join([f"{'':12}", *(f"{title:>15}" for title in TITLES.values())])]
+    titles = {**TITLES, **{name: name for name in mean if f"{name}_hazy" in mean and name not in TITLES}}
+    lines = ["".join([f"{'':12}", *(f"{title:>15}" for title in titles.values())])]
     for label, suffix in (("hazy input", "_hazy"), ("dehazed", "")):
-        values = (f"{mean[name + suffix]:15.{2 if name.startswith('psnr') else 4}f}" for name in TITLES)
+        values = (f"{mean[name + suffix]:15.{2 if name.startswith('psnr') else 4}f}" for name in titles)
         lines.append("".join([f"{label:12}", *values]))
     return "\n".join(lines)
 
@@ -82,7 +95,7 @@ def write_table(path: PathLike, rows: List[Mapping[str, Any]]) -> None:
     Raises: InputError if the file cannot be written.
     """
     with _written(path) as temporary, open(temporary, "w", **TEXT) as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, columns(rows))
         writer.writeheader()
         writer.writerows(map(_as_text, rows))
 
@@ -94,7 +107,7 @@ def append_row(path: PathLike, row: Mapping[str, Any]) -> None:
     try:
         with open(path, "a", **TEXT) as file:
             fcntl.lockf(file, fcntl.LOCK_EX)
-            writer = csv.DictWriter(file, COLUMNS)
+            writer = csv.DictWriter(file, columns([row]))
             if os.fstat(file.fileno()).st_size == 0:
                 writer.writeheader()
             writer.writerow(_as_text(row))
@@ -111,9 +124,9 @@ def read_table(path: PathLike) -> List[Dict[str, Any]]:
     try:
         with open(path, **TEXT) as file:
             text = file.read()
+        head, *rows = csv.reader(io.StringIO(text[:text.rfind("\n") + 1])) if "\n" in text else [[]]
         return [{key: value if key == "name" else int(value) if key in sides else float(value)
-                 for key, value in zip(COLUMNS, row)}
-                for row in list(csv.reader(io.StringIO(text[:text.rfind("\n") + 1])))[1:]]
+                 for key, value in zip(head, row)} for row in rows]
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as a table of scores ({one_line(error)})") from None
 
