@@ -3,7 +3,6 @@
 It would stop after its step, and the test would fail for a reason that is not its own.
 """
 import os
-import signal
 
 import pytest
 
@@ -12,20 +11,19 @@ from src.distributed.signals import StopSignals
 
 @pytest.fixture(autouse=True)
 def end_the_tests_at_a_signal_from_outside(request, monkeypatch):
-    sent, received = [], []
-    kill, handle = os.kill, StopSignals._request
+    sent, stopped = [], []
+    kill, leave = os.kill, StopSignals.__exit__
 
     def noted_kill(pid, number):
         sent.append(number)
         kill(pid, number)
 
-    def noted_request(stop, number, frame):
-        received.append(number)
-        handle(stop, number, frame)
+    def noted_exit(stop, *error):
+        stopped.append(stop.requested)
+        leave(stop, *error)
 
     monkeypatch.setattr(os, "kill", noted_kill)
-    monkeypatch.setattr(StopSignals, "_request", noted_request)
+    monkeypatch.setattr(StopSignals, "__exit__", noted_exit)
     yield
-    if received and not sent:
-        name = signal.Signals(received[0]).name
-        pytest.exit(f"{name} came from outside during {request.node.name}", 128 + received[0])
+    if any(stopped) and not sent:
+        pytest.exit(f"a signal came from outside during {request.node.name}", 143)
