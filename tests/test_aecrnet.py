@@ -1,4 +1,6 @@
 """Both graphs equal the originals, take any image size, and have right gradients in every call."""
+import functools
+
 import mindspore
 import numpy as np
 import pytest
@@ -47,6 +49,17 @@ def golden_gitee_network():
     net.add_mean.weight.set_data(Tensor(np.diag(1 / std).reshape(3, 3, 1, 1).astype(np.float32)))
     net.add_mean.bias.set_data(Tensor((255 * mean / std).astype(np.float32)))
     return net
+
+
+@functools.cache
+def seeded_network(arch):
+    """A network in evaluation mode, which the tests leave as it is."""
+    return set_weights(Dehaze(arch), 0.7, 0.5).set_train(False)
+
+
+@pytest.fixture(scope="module")
+def paper_network():
+    return golden_paper_network()
 
 
 def golden_paper_network():
@@ -99,8 +112,8 @@ def test_paper_statistics_and_outputs_are_the_authors(golden_official, mode):
 
 
 @CASES
-def test_paper_stages_are_the_authors(golden_official, case):
-    net = golden_paper_network()
+def test_paper_stages_are_the_authors(golden_official, paper_network, case):
+    net = paper_network
     down3 = net.down3(net.down2(net.down1(net.deconv(Tensor(IMAGES["paper"][case])))))
     block6 = down3
     for _ in range(6):
@@ -176,7 +189,7 @@ def test_gitee_output_differs_from_the_references_less_than_rounding_the_input_m
 @BOTH_ARCHS
 @pytest.mark.parametrize("size", [(16, 16), (17, 30), (19, 16), (33, 21)])
 def test_any_size_gives_the_mirrored_images_result_cut_back(arch, size):
-    net, x = set_weights(Dehaze(arch), 0.7, 0.5).set_train(False), image(8, (1, 3) + size, VALUE_RANGE[arch])
+    net, x = seeded_network(arch), image(8, (1, 3) + size, VALUE_RANGE[arch])
     out = net(Tensor(x)).asnumpy()
     assert out.shape == x.shape
     assert np.isfinite(out).all() and np.ptp(out) > 0
@@ -201,7 +214,7 @@ def cut_back(net, x):
 @pytest.mark.slow
 @BOTH_ARCHS
 def test_images_of_a_batch_do_not_mix_in_evaluation(arch):
-    net = set_weights(Dehaze(arch), 0.7, 0.5).set_train(False)
+    net = seeded_network(arch)
     x = image(9, (3, 3, 16, 20), VALUE_RANGE[arch])
     together = net(Tensor(x)).asnumpy()
     for i in range(3):

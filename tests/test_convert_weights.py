@@ -59,7 +59,6 @@ def training_checkpoint(state):
 LAYOUTS = {
     "training.pk": training_checkpoint,
     "mix45.pk": lambda state: {"model": with_mixups_4_and_5(state)},
-    "plain.pth": dict,
     "plain45.safetensors": with_mixups_4_and_5,
     "double.pth": lambda state: {name: value.double() for name, value in state.items()},
 }
@@ -77,13 +76,28 @@ def convert(*words):
     main([str(word) for word in words])
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_every_layout_of_the_authors_weights_gives_the_golden_output(name, official, golden_official, tmp_path):
-    source = write(tmp_path / name, LAYOUTS[name](official))
-    convert("aecrnet", source, tmp_path / "aecrnet.ckpt")
-    net, description = load_network(tmp_path / "aecrnet.ckpt")
+@pytest.fixture(scope="module")
+def plain(official, tmp_path_factory):
+    """The checkpoint made from the authors' weights in their simplest layout."""
+    folder = tmp_path_factory.mktemp("plain")
+    convert("aecrnet", write(folder / "official.pth", dict(official)), folder / "aecrnet.ckpt")
+    return folder / "aecrnet.ckpt"
+
+
+def test_the_authors_weights_give_the_golden_output(plain, golden_official):
+    net, _ = load_network(plain)
     output = net(Tensor(image(31, (1, 3, 64, 64)))).asnumpy()
     assert np.abs(output - golden_official["dehaze_sq_out"]).max() < 1e-4
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_layout_of_the_authors_weights_gives_the_same_checkpoint(name, official, plain, tmp_path):
+    source = write(tmp_path / name, LAYOUTS[name](official))
+    convert("aecrnet", source, tmp_path / "aecrnet.ckpt")
+    (found, description), (expected, _) = load_checkpoint(tmp_path / "aecrnet.ckpt"), load_checkpoint(plain)
+    assert found.keys() == expected.keys()
+    for parameter in expected:
+        np.testing.assert_array_equal(found[parameter].asnumpy(), expected[parameter].asnumpy(), err_msg=parameter)
     assert description["arch"] == "paper"
     assert description["value_range"] == 1.0
     assert description["converted_from"] == name

@@ -158,11 +158,22 @@ class Small(nn.Cell):
 class SmallRun:
     """A run of the small network, with everything that a step may change."""
 
-    def __init__(self, net=None, **options):
-        self.net = net or Small()
+    def __init__(self, net, **options):
+        self.net = net
         self.optimizer = Adam(self.net.trainable_params())
         statistics = [parameter for parameter in self.net.get_parameters() if not parameter.requires_grad]
         self.cell = TrainOneStepCell(NetWithCRLossCell(self.net), self.optimizer, statistics=statistics, **options)
+        self.start = [parameter.asnumpy().copy() for parameter in self.parameters()]
+
+    def parameters(self):
+        cell, optimizer = self.cell, self.optimizer
+        return [*self.net.get_parameters(), *optimizer.moment1, *optimizer.moment2, optimizer.step, *cell.ema,
+                *cell.kept, *cell.sums, *cell.scale, cell.losses, cell.report]
+
+    def set_back(self):
+        """Make it a new run, whose graph is compiled already. In place, as for `Official`."""
+        for parameter, value in zip(self.parameters(), self.start):
+            ops.assign(parameter, Tensor(value))
 
     def step(self, batch, apply=True, rate=1e-3):
         loss, _, _, finite = self.cell(Tensor(batch[0]), Tensor(batch[1]), Tensor(rate, mindspore.float32), apply)
@@ -181,8 +192,25 @@ class SmallRun:
         return np.concatenate([moment.asnumpy().ravel() for moment in self.optimizer.moment1]) / 0.1
 
 
-def loss_scaler(scale=2.0**16, window=1000):
-    return amp.DynamicLossScaler(scale, 2, window)
+@pytest.fixture(scope="module")
+def runs():
+    """Gives new runs. Runs of equal options share one compiled graph, so a test uses one after the other.
+
+    scale: loss scale at the start, which doubles after `window` steps; 0: no loss scale.
+    """
+    made = {}
+
+    def new(net=None, scale=0.0, window=1000, **options):
+        mode = mindspore.get_context("mode")
+        key = (mode, net, bool(scale), window, *sorted(options.items()))
+        if key not in made:
+            scaler = amp.DynamicLossScaler(scale, 2, window) if scale else None
+            made[key] = SmallRun((net or Small)(), scaler=scaler, **options)
+        made[key].set_back()
+        if scale:
+            ops.assign(made[key].cell.scale[0], Tensor(scale, mindspore.float32))
+        return made[key]
+    return new
 
 
 def small_batch(seed, count=2):
@@ -208,16 +236,16 @@ def test_the_fourier_loss_is_added_with_its_weight_and_l1_is_reported_without_it
     assert float(loss) == pytest.approx(float(l1) + 0.1 * fourier, rel=1e-5)
 
 
-def test_a_loss_scale_changes_neither_loss_nor_step():
+def test_a_loss_scale_changes_neither_loss_nor_step(runs):
     batches = [small_batch(seed) for seed in range(3)]
-    plain, scaled = SmallRun(), SmallRun(scaler=loss_scaler(1024.0))
+    plain, scaled = runs(), runs(scale=1024.0)
     for batch in batches:
         assert scaled.step(batch) == pytest.approx(plain.step(batch), rel=1e-6)
     np.testing.assert_allclose(scaled.weights(), plain.weights(), atol=1e-7)
 
 
-def test_the_loss_scale_is_halved_by_an_overflow_and_doubled_after_the_window():
-    run = SmallRun(scaler=loss_scaler(1024.0, window=2))
+def test_the_loss_scale_is_halved_by_an_overflow_and_doubled_after_the_window(runs):
+    run = runs(scale=1024.0, window=2)
     scales = []
     for batch in [small_batch(0), small_batch(1), OVERFLOWING, small_batch(0), small_batch(1), small_batch(2)]:
         run.step(batch)
@@ -226,14 +254,14 @@ def test_the_loss_scale_is_halved_by_an_overflow_and_doubled_after_the_window():
 
 
 @pytest.mark.slow
-def test_a_step_that_overflows_says_so_and_changes_nothing_but_the_loss_scale():
-    run = after(SmallRun(scaler=loss_scaler(), ema_decay=0.9), [small_batch(0)])
+def test_a_step_that_overflows_says_so_and_changes_nothing_but_the_loss_scale(runs):
+    undisturbed = after(runs(scale=2.0**16, ema_decay=0.9), [small_batch(0), small_batch(2)]).state()
+    run = after(runs(scale=2.0**16, ema_decay=0.9), [small_batch(0)])
     before = run.state()
     loss, finite = run.step(OVERFLOWING)
     assert not finite and math.isfinite(loss)
     np.testing.assert_array_equal(run.state(), before)
-    undisturbed = after(SmallRun(scaler=loss_scaler(), ema_decay=0.9), [small_batch(0), small_batch(2)])
-    np.testing.assert_array_equal(after(run, [small_batch(2)]).state(), undisturbed.state())
+    np.testing.assert_array_equal(after(run, [small_batch(2)]).state(), undisturbed)
 
 
 NAN = (small_batch(1)[0] * np.float32(np.nan), small_batch(1)[1])
@@ -251,39 +279,47 @@ class CountingSmall(Small):
 
 
 @both_modes
-@pytest.mark.parametrize("scaled", [False, True], ids=["plain", "scaled"])
-def test_a_step_that_is_not_finite_is_skipped_and_counted(mode, scaled):
+@pytest.mark.parametrize("scale", [0.0, 2.0**16], ids=["plain", "scaled"])
+def test_a_step_that_is_not_finite_is_skipped_and_counted(mode, scale, runs):
     """Weights, moments, average and running statistics are those of a run that never saw the batch."""
     with running(mode):
-        disturbed, undisturbed = (
-            SmallRun(CountingSmall(), ema_decay=0.9, scaler=loss_scaler() if scaled else None) for _ in range(2))
-        for run, batches in ((disturbed, (small_batch(0), NAN, NAN, small_batch(2), small_batch(3))),
-                             (undisturbed, (small_batch(0), small_batch(2), small_batch(3)))):
-            finite = [run.step(batch)[1] for batch in batches]
-            assert finite == [batch is not NAN for batch in batches]
-        np.testing.assert_array_equal(disturbed.state(), undisturbed.state())
-        assert np.isfinite(disturbed.state()).all() and disturbed.net.mean.asnumpy() != 0
-        report = disturbed.cell.read_report()
+        def state_after(*batches):
+            run = runs(CountingSmall, ema_decay=0.9, scale=scale)
+            assert [run.step(batch)[1] for batch in batches] == [batch is not NAN for batch in batches]
+            assert run.net.mean.asnumpy() != 0
+            return run.state(), run.cell.read_report()
+
+        undisturbed, expected = state_after(small_batch(0), small_batch(2), small_batch(3))
+        disturbed, report = state_after(small_batch(0), NAN, NAN, small_batch(2), small_batch(3))
+        np.testing.assert_array_equal(disturbed, undisturbed)
+        assert np.isfinite(disturbed).all()
         assert (report.steps, report.skipped, report.in_a_row, report.last_skipped) == (5, 2, 0, 3)
-        assert report.loss == pytest.approx(undisturbed.cell.read_report().loss)
+        assert report.loss == pytest.approx(expected.loss)
+
+
+def accumulated_step(run, *batches):
+    """One step of several batches. Returns: whether it was taken."""
+    for batch in batches[:-1]:
+        run.step(batch, apply=False)
+    return run.step(batches[-1])[1]
 
 
 @both_modes
-def test_a_batch_that_is_not_finite_among_accumulated_ones_skips_their_step(mode):
+def test_a_batch_that_is_not_finite_among_accumulated_ones_skips_their_step(mode, runs):
     with running(mode):
-        run, undisturbed = (SmallRun(CountingSmall(), accumulate=2) for _ in range(2))
+        undisturbed = runs(CountingSmall, accumulate=2)
+        assert accumulated_step(undisturbed, small_batch(2), small_batch(3))
+        expected = undisturbed.state()
+        run = runs(CountingSmall, accumulate=2)
         for bad in ((NAN, small_batch(0)), (small_batch(0), NAN)):
-            run.step(bad[0], apply=False)
-            assert not run.step(bad[1])[1]
-        for each in (run, undisturbed):
-            each.step(small_batch(2), apply=False)
-            assert each.step(small_batch(3))[1]
-        np.testing.assert_array_equal(run.state(), undisturbed.state())
+            assert not accumulated_step(run, *bad)
+        assert accumulated_step(run, small_batch(2), small_batch(3))
+        np.testing.assert_array_equal(run.state(), expected)
         assert (run.cell.read_report().skipped, run.cell.read_report().in_a_row) == (2, 0)
 
 
-def test_the_report_holds_the_mean_losses_of_accumulated_batches():
-    run, batches = SmallRun(accumulate=2), [small_batch(0), small_batch(4)]
+def test_the_report_holds_the_mean_losses_of_accumulated_batches(runs):
+    run, batches = runs(accumulate=2), [small_batch(0), small_batch(4)]
     for _ in range(2):
         losses = [run.step(batch, apply=bool(index), rate=0.0)[0] for index, batch in enumerate(batches)]
         assert losses[1] == pytest.approx(run.cell.read_report().loss)
@@ -291,8 +327,8 @@ def test_the_report_holds_the_mean_losses_of_accumulated_batches():
         assert run.cell.read_report().loss == pytest.approx(np.mean(single), rel=1e-5)
 
 
-def test_a_step_of_a_rank_that_failed_changes_nothing():
-    run = after(SmallRun(scaler=loss_scaler(), ema_decay=0.9), [small_batch(0)])
+def test_a_step_of_a_rank_that_failed_changes_nothing(runs):
+    run = after(runs(scale=2.0**16, ema_decay=0.9), [small_batch(0)])
     before, scale = run.state(), [value.asnumpy().copy() for value in run.cell.scale]
     failed = Tensor(np.array([1, 1], np.float32))
     hazy, clear = map(Tensor, small_batch(1))
@@ -305,18 +341,18 @@ def test_a_step_of_a_rank_that_failed_changes_nothing():
 
 
 @pytest.mark.slow
-def test_an_overflow_leaves_nothing_behind_in_accumulated_gradients():
-    run, undisturbed = (SmallRun(scaler=loss_scaler(), accumulate=2) for _ in range(2))
-    run.step(OVERFLOWING, apply=False)
-    assert not run.step(small_batch(0))[1]
-    for each in (run, undisturbed):
-        each.step(small_batch(2), apply=False)
-        assert each.step(small_batch(3))[1]
-    np.testing.assert_array_equal(run.state(), undisturbed.state())
+def test_an_overflow_leaves_nothing_behind_in_accumulated_gradients(runs):
+    undisturbed = runs(scale=2.0**16, accumulate=2)
+    assert accumulated_step(undisturbed, small_batch(2), small_batch(3))
+    expected = undisturbed.state()
+    run = runs(scale=2.0**16, accumulate=2)
+    assert not accumulated_step(run, OVERFLOWING, small_batch(0))
+    assert accumulated_step(run, small_batch(2), small_batch(3))
+    np.testing.assert_array_equal(run.state(), expected)
 
 
-def test_accumulated_batches_are_one_batch_of_their_total_size():
-    small, large = SmallRun(accumulate=2), SmallRun()
+def test_accumulated_batches_are_one_batch_of_their_total_size(runs):
+    small, large = runs(accumulate=2), runs()
     for seed in (0, 4):
         hazy, clear = small_batch(seed, 4)
         before = small.weights()
@@ -329,23 +365,23 @@ def test_accumulated_batches_are_one_batch_of_their_total_size():
 
 
 @pytest.mark.slow
-def test_clipping_scales_a_large_gradient_down_to_the_norm_and_leaves_a_small_one():
-    free = after(SmallRun(), [small_batch(0)]).gradient()
+def test_clipping_scales_a_large_gradient_down_to_the_norm_and_leaves_a_small_one(runs):
+    free = after(runs(), [small_batch(0)]).gradient()
     norm = np.linalg.norm(free)
-    clipped = after(SmallRun(clip_norm=float(norm) / 4), [small_batch(0)]).gradient()
+    clipped = after(runs(clip_norm=float(norm) / 4), [small_batch(0)]).gradient()
     np.testing.assert_allclose(clipped, free / 4, rtol=1e-4, atol=1e-7)
-    untouched = after(SmallRun(clip_norm=float(norm) * 4), [small_batch(0)]).gradient()
+    untouched = after(runs(clip_norm=float(norm) * 4), [small_batch(0)]).gradient()
     np.testing.assert_array_equal(untouched, free)
 
 
-def test_clipping_comes_after_the_loss_scale_is_taken_off():
-    plain, scaled = (after(SmallRun(clip_norm=0.1, scaler=scaler), [small_batch(0)])
-                     for scaler in (None, loss_scaler(1024.0)))
+def test_clipping_comes_after_the_loss_scale_is_taken_off(runs):
+    plain, scaled = (after(runs(clip_norm=0.1, scale=scale), [small_batch(0)])
+                     for scale in (0.0, 1024.0))
     np.testing.assert_allclose(scaled.gradient(), plain.gradient(), rtol=1e-5, atol=1e-8)
 
 
-def test_the_average_of_the_weights_follows_its_formula():
-    run = SmallRun(ema_decay=0.25)
+def test_the_average_of_the_weights_follows_its_formula(runs):
+    run = runs(ema_decay=0.25)
     average = run.weights()
     for count in range(1, 5):
         run.step(small_batch(count), rate=1e-2)
