@@ -187,7 +187,7 @@ def test_gitee_output_differs_from_the_references_less_than_rounding_the_input_m
 # image sizes
 
 @BOTH_ARCHS
-@pytest.mark.parametrize("size", [(16, 16), (17, 30), (19, 16), (33, 21)])
+@pytest.mark.parametrize("size", [(16, 16), (17, 30), (19, 21)])
 def test_any_size_gives_the_mirrored_images_result_cut_back(arch, size):
     net, x = seeded_network(arch), image(8, (1, 3) + size, VALUE_RANGE[arch])
     out = net(Tensor(x)).asnumpy()
