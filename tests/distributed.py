@@ -19,6 +19,7 @@ from golden.seeded import seeded
 from src.cli import train
 from src.cli.entry import run_as_program
 from src.distributed.ranks import Ranks
+from src.distributed.signals import STOP_RANK
 from src.train import setup
 from src.train.log import TrainingLog
 from training import use_small_net
@@ -92,11 +93,10 @@ class Record:
     def _state(self, state, *_):
         self.state = state
         after_step(1, self._keep_first_step)
-        launcher = psutil.Process().parents()[1].pid
-        for kind, pid, number in (("kill", os.getpid(), signal.SIGKILL), ("interrupt", launcher, signal.SIGINT)):
+        for kind, act in (("kill", kill_this_rank), ("interrupt", interrupt_the_launcher)):
             rank, step = self.plan.get(kind, (-1, 0))
             if rank == self.ranks.rank:
-                signal_after(step, pid, number)
+                after_step(step, act)
         return state
 
     def _keep_first_step(self):
@@ -118,23 +118,25 @@ class Record:
         Path(f"{path}_{self.ranks.rank}.json").write_text(json.dumps(facts))
 
 
-def signal_after(step, pid, number):
-    """Send a signal after step `step` of this rank. Later steps are slow, because the signal needs time to arrive."""
-    def send():
-        print("signal", number, flush=True)
-        os.kill(pid, number)
-
-    after_step(step, send)
-    after_step(step, lambda: time.sleep(0.3), and_later=True)
+def kill_this_rank():
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
-def after_step(step, act, and_later=False):
-    """Call `act` after step `step` of this rank, and with `and_later` after every later step."""
+def interrupt_the_launcher():
+    """Send Ctrl-C to the launcher, and wait until it has asked this rank to stop."""
+    os.kill(psutil.Process().parents()[1].pid, signal.SIGINT)
+    stop = signal.getsignal(STOP_RANK).__self__
+    while not stop.requested:
+        time.sleep(0.01)
+
+
+def after_step(step, act):
+    """Call `act` after step `step` of this rank."""
     original = TrainingLog.add_step
 
     def add_step(log, done, **values):
         original(log, done, **values)
-        if done == step or and_later and done > step:
+        if done == step:
             act()
 
     TrainingLog.add_step = add_step

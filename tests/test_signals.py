@@ -14,6 +14,7 @@ from src.cli import infer
 from src.cli.entry import LESS_MEMORY, run_as_program
 from src.data.images import write_image
 from src.dehaze.dehazer import Dehazer
+from src.distributed.signals import APART
 from training import ENVIRONMENT, ROOT
 
 SAID = "interrupted; what was finished is kept"
@@ -155,7 +156,7 @@ def test_a_second_signal_is_heeded_while_the_program_is_in_c():
     assert child.stdout.readline() == "in C\n"
     for number in (signal.SIGINT, signal.SIGTERM):  # MindSpore's pipeline answers one Ctrl-C with both, at once
         child.send_signal(number)
-    time.sleep(2)
+    time.sleep(APART + 0.2)
     assert child.poll() is None
     child.send_signal(signal.SIGINT)
     assert child.wait(60) == 130 and "interrupted" in child.stderr.read()
@@ -163,14 +164,15 @@ def test_a_second_signal_is_heeded_while_the_program_is_in_c():
 
 @pytest.mark.slow
 def test_one_signal_lets_the_step_end_and_later_ones_go_elsewhere():
-    code = ("import os, signal, time; from src.distributed.signals import StopSignals\n"
+    code = ("import os, signal, threading, time; from src.distributed.signals import StopSignals\n"
             "with StopSignals() as stop:\n"
             "    os.kill(os.getpid(), signal.SIGINT)\n"
-            "    time.sleep(1.5)\n"
+            f"    time.sleep({APART + 0.2})\n"
             "assert stop.requested\n"
             "signal.signal(signal.SIGTERM, lambda *_: print('mine', flush=True))\n"
             "os.kill(os.getpid(), signal.SIGTERM)\n"
-            "time.sleep(0.5)\n")
+            # a thread that still listened would end the process
+            "[thread.join(10) for thread in threading.enumerate()[1:]]\n")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert (done.returncode, done.stdout) == (0, "mine\n"), done.stderr
 

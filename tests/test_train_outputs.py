@@ -175,6 +175,13 @@ class Bucket:
         self.seen.append(sorted(path.name for path in Path(src_url).rglob("*")))
 
 
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def test_modelarts_gets_each_save_while_the_training_goes_on(
     train_data, whole_run, small_net, tmp_path, monkeypatch, capsys,
 ):
@@ -186,12 +193,11 @@ def test_modelarts_gets_each_save_while_the_training_goes_on(
 
     def add_step(training_log, step, **values):
         original(training_log, step, **values)
+        if step == 2:  # the thread has to see two saves
+            wait_for(lambda: not bucket.fails)
         if step == 5:
-            end = time.monotonic() + 60
-            while not (tmp_path / "bucket/run_last.ckpt").exists() and time.monotonic() < end:
-                time.sleep(0.01)
+            wait_for((tmp_path / "bucket/run_last.ckpt").exists)
             uploaded.append(checkpoint(tmp_path / "bucket/run_last.ckpt")[1]["step"])
-        time.sleep(0.2)  # for the thread, which has to see two saves
 
     monkeypatch.setattr(log.TrainingLog, "add_step", add_step)
     assert train.main(cloud(train_data, tmp_path / "run", "--save_every=1")) == 0
