@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Build the pages of the repository and the API as HTML in build/site. A dead link or a docstring that cannot be read is
-# an error. Needs the packages of requirements-test.txt.
+# an error. Needs the packages of requirements/test.txt.
 #     bash scripts/build_docs.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."

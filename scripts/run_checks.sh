@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Check what no test checks: style, types, and whether the pages and the docstrings can be built. Needs the packages of
-# requirements-test.txt, which scripts/run_tests.sh installs.
+# requirements/test.txt, which scripts/run_tests.sh installs.
 #     bash scripts/run_checks.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
