@@ -1,4 +1,6 @@
 """The colour map of the small picture, against loops written from its definition."""
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -140,3 +142,13 @@ def test_a_weaker_change_gives_a_map_that_is_weaker_alike():
     unchanged = np.eye(3, 4)[..., None, None]
     half = fit(hazy, hazy + 0.5 * (clear - hazy))
     assert np.allclose(half - unchanged, 0.5 * (fit(hazy, clear) - unchanged), atol=1e-6)
+
+
+def test_a_large_photo_needs_little_memory_beside_its_result():
+    """The coefficients at the width of the photo would take 64 MB, were they in memory all at once."""
+    coefficients, image = np.zeros((3, 4, 500, 400), np.float32), photo(2000, 2667)
+    tracemalloc.start()
+    result = apply(coefficients, image)
+    beside = tracemalloc.get_traced_memory()[1] - result.nbytes
+    tracemalloc.stop()
+    assert beside < 16e6

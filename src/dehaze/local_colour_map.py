@@ -33,6 +33,7 @@ from ..data.images import size_of
 RADIUS = 2  # pixels of the small picture
 EPSILON = 1e-5  # variance of colours in 0..1; contrasts well below its root, 0.8 of 255, are not fitted
 STRIP = 32  # rows of the photo that are in memory as floats at a time
+BAND = 8 * STRIP  # rows of the photo whose coefficients are in memory at the photo's width
 
 Size = Tuple[int, int]  # height, width
 
@@ -74,21 +75,28 @@ def apply(coefficients: np.ndarray, image: np.ndarray) -> np.ndarray:
 
     Returns: the same type and shape, clipped and rounded.
     """
-    height, width = image.shape[:2]
-    white, depth = (255, cv2.CV_8U) if image.dtype == np.uint8 else (65535, cv2.CV_16U)
-    wide = _widen(coefficients, width)
-    wide[:, 3] *= white
-    below, share = _neighbours(height, coefficients.shape[2])
     result = np.empty_like(image)
-    for top in range(0, height, STRIP):
-        rows = slice(top, min(top + STRIP, height))
-        first, last = below[rows][0], min(below[rows][-1] + 2, coefficients.shape[2])
+    below, share = _neighbours(len(image), coefficients.shape[2])
+    for top in range(0, len(image), BAND):
+        band = slice(top, top + BAND)
+        first, last = below[band][0], below[band][-1] + 2
+        _apply(_widen(coefficients[:, :, first:last], image.shape[1]), below[band] - first, share[band], image[band],
+               result[band])
+    return result
+
+
+def _apply(wide: np.ndarray, below: np.ndarray, share: np.ndarray, image: np.ndarray, result: np.ndarray) -> None:
+    """Send rows of a photo through the map, whose rows lie before (`below`) and after them by `share`."""
+    white, depth = (255, cv2.CV_8U) if image.dtype == np.uint8 else (65535, cv2.CV_16U)
+    wide[:, 3] *= white
+    for top in range(0, len(image), STRIP):
+        rows = slice(top, top + STRIP)
+        first, last = below[rows][0], min(below[rows][-1] + 2, wide.shape[2])
         blend = _blend_matrix(below[rows] - first, share[rows], last - first)
         pixels = cv2.split(image[rows].astype(np.float32))
         restored = (_restored(blend, wide[channel, :, first:last], pixels) for channel in range(3))
         cv2.merge([cv2.add(plane, 0.0, dtype=depth)  # type: ignore[call-overload]  # no scalars in OpenCV's types
                    for plane in restored], result[rows])
-    return result
 
 
 def _restored(blend: np.ndarray, coefficients: np.ndarray, pixels: Sequence[np.ndarray]) -> np.ndarray:
