@@ -70,6 +70,7 @@ def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
     add("--ema", type=float, default=0.998, help="decay of the running average of the weights (default: 0.998)")
     add("--pooled", type=float, default=0.5, help="weight of L1 of the means over 8 and 32 pixels (default: 0.5)")
     add("--fft", type=float, default=0.0, help="weight of L1 of the Fourier transforms (default: 0)")
+    add("--squared", type=float, default=0.0, help="weight of the mean squared difference (default: 0)")
     add("--plan", default="0.35:1.0:192:3,0.35:0.5:192:3,0.3:0.3:128:6",
         help="batches, as share:scale of the photo:side in pixels:crops,... (default: %(default)s)")
     share = Shares()
@@ -205,7 +206,7 @@ class Training:
         began = self._clock()
         batch = next(batches)
         hazy, clear = (as_floats(images, self.options.device) for images in batch[:2])
-        loss, l1 = loss_of(self.restore(hazy), clear, self.options.pooled, self.options.fft)
+        loss, l1 = loss_of(self.restore(hazy), clear, self.options.pooled, self.options.fft, self.options.squared)
         self.net.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.options.clip)
@@ -297,9 +298,10 @@ def as_floats(images: Tensor, device: Union[str, torch.device]) -> Tensor:
     return images.to(device, non_blocking=True).float() / 255
 
 
-def loss_of(out: Tensor, clear: Tensor, pooled: float, fft: float) -> tuple[Tensor, Tensor]:
+def loss_of(out: Tensor, clear: Tensor, pooled: float, fft: float, squared: float = 0.0) -> tuple[Tensor, Tensor]:
     """(loss, L1). `pooled` adds L1 of the means over 8 and 32 pixels, because haze has low frequencies. `fft` adds L1
-    of the Fourier transforms (Cho et al., MIMO-UNet, ICCV 2021)."""
+    of the Fourier transforms (Cho et al., MIMO-UNet, ICCV 2021), which weighs details far more than brightness.
+    `squared` adds the mean squared difference, which weighs what dense smoke hides."""
     error = out - clear
     loss = l1 = error.abs().mean()
     if pooled:
@@ -307,6 +309,8 @@ def loss_of(out: Tensor, clear: Tensor, pooled: float, fft: float) -> tuple[Tens
         loss = loss + pooled * means.abs().mean() + pooled * F.avg_pool2d(means, 4, ceil_mode=True).abs().mean()
     if fft:
         loss = loss + fft * torch.view_as_real(torch.fft.fft2(error)).abs().mean()
+    if squared:
+        loss = loss + squared * error.square().mean()
     return loss, l1
 
 
