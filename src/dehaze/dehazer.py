@@ -109,8 +109,8 @@ class Dehazer:
             image: path of a photo, or uint8 or uint16 RGB[h, w, 3], RGBA[h, w, 4] or grey [h, w], or a PIL image. A
                 photo and a PIL image are turned upright by their EXIF data and converted to sRGB by their profile.
 
-        Returns: for a path uint8 sRGB[h, w, 3], without alpha; else what was given: an array of the same shape and type
-            or a PIL image, with alpha as it was.
+        Returns: for a path uint8 sRGB[h, w, 3], without alpha. For an array, an array of the same shape and type. For a
+            PIL image, a PIL image. Alpha stays as it was.
         Raises: InputError if the file cannot be read, a side is shorter than 16 px, or it is larger than the one size
             of the network and that is too small; ValueError if an array is of another shape or type.
         """
@@ -224,7 +224,7 @@ class Dehazer:
         return local_colour_map.shrink(image, size).astype(np.float32) / np.float32(full_scale(image.dtype))
 
     def _carried_over(self, image: np.ndarray, seen: np.ndarray, restored: np.ndarray) -> np.ndarray:
-        """The result for the image from that for what the network saw of it."""
+        """The result for the whole image, made from `restored`, the result for what the network saw of it."""
         if seen is image:
             return restored
         return local_colour_map.apply(local_colour_map.fit(seen, restored), image)

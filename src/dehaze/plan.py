@@ -43,8 +43,8 @@ def plan(inputs: Sequence[str], output: str, same_format: bool = False, overwrit
             what links lead to, but without hidden files.
         output: a folder, in which the subfolders are created too. A single photo or video may also have an output
             file, which is recognised by its suffix.
-        same_format: the results have the format of their input where that is written and holds what the input holds;
-            otherwise they are PNG. Videos keep their suffix, or become .mp4 where their kind is not written.
+        same_format: the results have the format of their input if it is written and can hold what the input holds;
+            otherwise they are PNG. Videos keep their suffix, or become .mp4 if their kind is not written.
         overwrite: replace results that exist. Otherwise they are kept, so that the same command goes on.
 
     Raises: UsageError if nothing is given, two results would have one name, a result would replace an input, or the

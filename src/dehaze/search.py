@@ -77,7 +77,7 @@ class Search:
 
 
 def matches(pattern: Path) -> Set[Path]:
-    """The files that a glob pattern finds. Folders that exist by the very name in the pattern are meant as such."""
+    """The files that a glob pattern finds. If a folder has the very name in the pattern, such as [1], it is meant."""
     parts = pattern.parts
     count = next((i for i in range(len(parts) - 1, 0, -1) if Path(*parts[:i]).is_dir()), 0)
     fixed, open_parts = (glob.escape(str(Path(*parts[:count]))) if count else ""), parts[count:]
@@ -132,7 +132,7 @@ def _files_below(root: Path, faults: List[str]) -> Iterator[Path]:
 
 
 def _fixed_part(pattern: Path) -> Path:
-    """The part of a glob pattern before the first folder with a wildcard that is no folder of that very name."""
+    """The first folders of a glob pattern, as far as they exist by the name that is written there."""
     parts = pattern.parts[:-1]
     wild = [i for i, part in enumerate(parts)
             if any(sign in part for sign in WILDCARDS) and not Path(*parts[:i + 1]).is_dir()]

@@ -44,8 +44,8 @@ REPORTED = ("psnr_hazy", "psnr", "ssim_hazy", "ssim")
 class Evaluation:
     """Restores and scores the pairs, and keeps their rows. In a distributed run each rank takes a share.
 
-    Call `start`, `run` and `write` in this order. metrics.csv gets each row at once. Until the end, summary.json states
-    that the evaluation is not complete.
+    Call `start`, `run` and `write` in this order. Each row is written to metrics.csv at once. Until the end,
+    summary.json states that the evaluation is not complete.
 
     Args:
         measures: more measures with ground truth, from `open_measures`.
@@ -119,7 +119,7 @@ class Evaluation:
     def run(self) -> None:
         """Restore and score the pairs without a row. A signal or an exception ends this, and is kept in `stopped`.
 
-        Raises: an exception of this rank, with other ranks beside it, which cannot be told of it.
+        Raises: in a distributed run, an exception of this rank, because the other ranks cannot be told of it.
         """
         batch, (rank, size) = self.options.batch_size, self.ranks
         left = [pair for pair in self.pairs if pair.name not in self.rows]

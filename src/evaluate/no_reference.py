@@ -1,7 +1,7 @@
 """Scores of photos without ground truth, by measures of the optional package pyiqa.
 
-Such measures judge how natural a picture looks. They say nothing of how near it is to the scene, and a picture without
-any haze removed may score better. They are therefore kept apart from PSNR and SSIM.
+Such measures judge how natural a picture looks. They do not know the scene, so a picture whose haze stays
+may score better. They are therefore kept apart from PSNR and SSIM.
 """
 from __future__ import annotations
 

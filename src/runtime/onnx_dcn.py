@@ -1,6 +1,6 @@
 """DCN_v2 in ONNX: as DeformConv, or from gathers and matrix products for the runtimes that lack it.
 
-onnxruntime has DeformConv from 1.25 on, OpenVINO 2026.4 has not.
+onnxruntime has DeformConv from 1.25 on. OpenVINO 2026.4 does not have it.
 """
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Nodes and constants of an ONNX graph, collected one after another, and the bytes of an ONNX file.
 
-The numbers are those of ONNX's onnx.proto. Written here, a file needs no package `onnx`; tests and export.py have that
-package check what is written.
+The numbers are those of ONNX's onnx.proto. The package `onnx` is not needed to write a file.
+The tests and export.py use it to check what is written.
 """
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class TrainOneStepCell(nn.Cell):
         ])
 
     def keep_statistics(self) -> None:
-        """Take the running statistics as they are for those of the last finished step."""
+        """Keep the present running statistics as those of the last finished step."""
         for kept, parameter in zip(self.kept, self.statistics):
             kept.set_data(parameter.value().copy())
 
@@ -215,7 +215,7 @@ class TrainOneStepCell(nn.Cell):
         return done
 
     def _settle_statistics(self, taken):
-        """After a step that was taken keep the running statistics, else take them back."""
+        """Keep the running statistics after a step that was taken, and take them back after one that was not."""
         done = taken
         for i in range(len(self.kept)):
             settled = ops.select(taken, self.statistics[i].value(), self.kept[i].value())

@@ -37,9 +37,9 @@ DEMO_FOLDER = Path("output/demo_data")
 
 
 def init_device(options: SimpleNamespace) -> Ranks:
-    """Select the device and graph mode. In a distributed run, select data parallelism too.
+    """Select the device and graph mode. In a distributed run, join the other ranks too.
 
-    MindSpore then averages the gradients over the ranks. Rank i trains on the i-th part of the images of each step.
+    `src.train.cell.MeanOverRanks` averages the gradients. Rank i trains on the i-th part of the images of each step.
 
     Raises: InputError if this MindSpore has no such device or the ranks cannot find each other.
     """

@@ -40,7 +40,7 @@ def tags_of(holder) -> Dict[str, str]:
 
 
 def muxer_options(source: av.container.InputContainer) -> Dict[str, str]:
-    """Options of the MP4 and MOV writer for the tags of `source`; other writers do without."""
+    """Options of the MP4 and MOV writer for the tags of `source`; other writers need none."""
     others = [key for key in tags_of(source) if key.lower() not in FIELDS_OF_MP4]
     return {"movflags": "+use_metadata_tags"} if others else {}
 
