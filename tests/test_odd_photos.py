@@ -35,7 +35,7 @@ def test_odd_photos_end_no_run(tmp_path, monkeypatch, capfd, wholes, same):
     errors = [line for line in said.err.replace("\r", "\n").splitlines() if line.startswith("error: ")]
     failed = [path for path, result in results.items() if not result.is_file()]
     assert "Traceback" not in said.err and not set(failed) & set(good)
-    assert errors[-1] == f"error: {len(failed)} of {len(odd + good)} could not be dehazed, named above"
+    assert f" {len(failed)} of {len(odd + good)} " in errors[-1]
     assert sorted(line.split(": ")[1] for line in errors[:-1]) == sorted(map(str, failed))
     assert len(odd) / 10 < len(failed) < len(odd) * 9 / 10, "the damage is too small or too large to tell anything"
     for path in good:

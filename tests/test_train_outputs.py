@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from said import line_with
 
 from src.cli import train
 from src.errors import InputError, UsageError
@@ -104,7 +105,7 @@ def test_wandb_gets_options_scalars_and_pictures_and_never_ends_a_run(
     assert (wandb.facts["name"], wandb.facts["config"]["lr"]) == ("mine", 0.001) and wandb.finished
     assert [step for step, values in wandb.logged if "loss" in values] == [1, 2, 3, 4, 5, 6]
     assert [step for step, values in wandb.logged if "hazy | restored | clear" in values] == [0, 3, 6]
-    assert "warning: the tracker's record could not be written (offline); training goes on" in capsys.readouterr().out
+    line_with(capsys.readouterr().out, "warning", "tracker", "offline")
 
 
 @pytest.mark.parametrize("module, said", [
