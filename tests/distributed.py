@@ -65,8 +65,8 @@ def run(plan):
 class Record:
     """Records the parameters of a training and the images that this rank loads."""
 
-    def __init__(self, plan):
-        self.plan, self.loaded, self.first_step = plan, [], {}
+    def __init__(self, plan, setattr=setattr):
+        self.plan, self.loaded, self.first_step, self._setattr = plan, [], {}, setattr
         self._wrap("train_dataset", self._dataset)
         self._wrap("train_state", self._state)
 
@@ -78,7 +78,7 @@ class Record:
             return then(original(*arguments), *arguments)
 
         wrapped.original = original
-        setattr(setup, name, wrapped)
+        self._setattr(setup, name, wrapped)
 
     def _dataset(self, data, options, ranks):
         self.options, self.ranks, load = options, ranks, data.source.load
@@ -92,7 +92,7 @@ class Record:
 
     def _state(self, state, *_):
         self.state = state
-        after_step(1, self._keep_first_step)
+        after_step(1, self._keep_first_step, self._setattr)
         for kind, act in (("kill", kill_this_rank), ("interrupt", interrupt_the_launcher)):
             rank, step = self.plan.get(kind, (-1, 0))
             if rank == self.ranks.rank:
@@ -130,7 +130,7 @@ def interrupt_the_launcher():
         time.sleep(0.01)
 
 
-def after_step(step, act):
+def after_step(step, act, setattr=setattr):
     """Call `act` after step `step` of this rank."""
     original = TrainingLog.add_step
 
@@ -139,7 +139,7 @@ def after_step(step, act):
         if done == step:
             act()
 
-    TrainingLog.add_step = add_step
+    setattr(TrainingLog, "add_step", add_step)
 
 
 if __name__ == "__main__":

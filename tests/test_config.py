@@ -1,4 +1,5 @@
 """Options: a YAML file replaces defaults, flags replace both. Mistakes are named; unread keys are ignored."""
+import inspect
 import re
 
 import pytest
@@ -6,6 +7,7 @@ import yaml
 
 from src.cli import config
 from src.cli.entry import run_as_program
+from src.dehaze.dehazer import Dehazer
 from src.errors import UsageError
 
 INFER = ("device", "inference", "infer")
@@ -217,3 +219,10 @@ def test_the_training_scripts_hold_no_settings_of_their_own(script):
     defaults = config.read_file(config.DEFAULTS)
     settings = {f"--{key}" for section in ("data", "train", "contrast") for key in defaults[section]}
     assert set(re.findall(r"--\w+", text.split("exec ")[1])) & settings == {"--dir_data"}
+
+
+def test_the_defaults_of_the_python_api_are_those_of_the_options():
+    defaults = config.read_file(config.DEFAULTS)
+    options = {key: value for section in INFER for key, value in defaults[section].items()}
+    arguments = {name: one.default for name, one in inspect.signature(Dehazer).parameters.items() if name in options}
+    assert len(arguments) == 11 and arguments == {name: options[name] for name in arguments}
