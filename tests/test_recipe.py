@@ -131,6 +131,19 @@ def test_gradients_of_a_step_are_those_of_the_mindspore_cell():
         assert difference <= 1e-3 * np.abs(gradient).max(), weight.name
 
 
+def test_parts_of_the_loss_have_their_weights():
+    out, clear = (torch.from_numpy(image(seed, (2, 3, 64, 64))) for seed in (51, 61))
+    error = (out - clear).numpy()
+    spectrum = np.fft.fft2(error)
+    means = [np.abs(error.reshape(2, 3, 64 // side, side, 64 // side, side).mean((3, 5))).mean() for side in (8, 32)]
+    parts = {"pooled": sum(means), "fft": np.mean([np.abs(spectrum.real), np.abs(spectrum.imag)]),
+             "squared": (error ** 2).mean()}
+    for name, expected in parts.items():
+        loss, l1 = train.loss_of(out, clear, **{"pooled": 0, "fft": 0, name: 0.25})
+        assert l1.item() == pytest.approx(np.abs(error).mean(), rel=1e-5)
+        assert (loss - l1).item() == pytest.approx(0.25 * expected, rel=1e-4)
+
+
 @pytest.mark.filterwarnings("ignore:Input")  # gradcheck recommends float64
 def test_deformable_convolution_has_the_gradients_of_its_definition():
     """The finite differences avoid whole and half pixels, where the bilinear kernel has kinks."""
