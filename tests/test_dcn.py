@@ -146,7 +146,7 @@ def test_output_equals_the_definition(name, backend, mode):
             np.testing.assert_allclose(out.asnumpy(), naive(case), rtol=0, atol=2e-5)
 
 
-@both_modes
+@both_modes_slow_graph
 def test_an_infinite_offset_points_outside_the_map_as_a_very_large_one_does(mode):
     """Output and gradients, on repeated calls of one compiled function."""
     case = random_case("3x3")
@@ -300,7 +300,7 @@ def gitee_layer():
     return layer
 
 
-@both_modes
+@both_modes_slow_graph
 def test_gitee_sampling_repeats_the_reference(golden_gitee, mode):
     with running(mode):
         layer = gitee_layer()
