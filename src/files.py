@@ -114,8 +114,10 @@ def _is_same(opened: TextIO, path: Path) -> bool:
         return False
 
 
-def mistaken_for_model(content: bytes) -> str:
-    """What a file is, if it is what people often save in place of a model, and what to do. Otherwise empty."""
+def mistaken_download(content: bytes) -> str:
+    """What a file is, if it is what people often save in place of a large file, and what to do. Otherwise empty."""
+    if not content:
+        return "the file is empty; copy or download it anew"
     start = content[:1000].lstrip().lower()
     if start.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, not the file itself; run `git lfs pull`, or download the file from its page"

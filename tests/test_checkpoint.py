@@ -248,7 +248,7 @@ def test_a_truncated_file_is_an_error(tmp_path, saved, cut):
                          ids=["empty", "text", "png", "zeros"])
 def test_a_file_that_is_no_checkpoint_is_an_error(tmp_path, content):
     (tmp_path / "fake.ckpt").write_bytes(content)
-    with pytest.raises(InputError, match="fake.ckpt: not a checkpoint"):
+    with pytest.raises(InputError, match="fake.ckpt: (not a checkpoint|the file is empty)"):
         load_network(tmp_path / "fake.ckpt")
 
 

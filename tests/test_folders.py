@@ -142,6 +142,12 @@ def test_pixels_of_an_animation_are_limited(run, folder, capsys):
     assert "b.gif: its 4 pictures have more than 2304 pixels, raise --max_pixels" in capsys.readouterr().err
 
 
+def test_a_page_that_is_too_small_is_named_by_its_number(run, folder, capsys):
+    Image.fromarray(PHOTO).save("b.tif", save_all=True, append_images=[Image.new("RGB", (8, 8))])
+    assert run("b.tif", "-o", "out", "--format", "same") == 1
+    assert "error: b.tif, picture 2 of 2: 8x8 px is too small" in capsys.readouterr().err
+
+
 # links and names
 
 def test_links_to_folders_are_followed_once_and_loops_end(folder):

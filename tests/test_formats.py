@@ -81,6 +81,21 @@ def test_a_kind_that_is_not_read_here_is_named_with_the_remedy(tmp_path, monkeyp
         read_photo(path)
 
 
+@pytest.mark.parametrize("name, content, text", (
+    ("a.heic", b"\0\0\0\x18ftypheic" + bytes(200), "damaged at its beginning, or no HEIC"),
+    ("a.dng", b"II*\0\x08" + bytes(100), "damaged at its beginning, or no camera raw"),
+    ("a.jpg", b"", "the file is empty"), ("a.png", bytes(100), "damaged at its beginning, or no PNG"),
+    ("a.tif", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer, not the file itself"),
+    ("a.jpg", b"<!DOCTYPE html><html></html>", "a web page, not the file")))
+def test_a_file_that_is_no_photo_is_named_with_what_it_is(tmp_path, name, content, text):
+    for package, suffix in (("pillow_heif", ".heic"), ("rawpy", ".dng")):
+        if name.endswith(suffix):
+            pytest.importorskip(package)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name}: cannot be read as an image .{text}.*$"):
+        read_photo(tmp_path / name)
+
+
 def test_a_phones_heic_under_the_name_jpg_is_read(tmp_path):
     pillow_heif = pytest.importorskip("pillow_heif")
     pillow_heif.register_heif_opener()

@@ -116,11 +116,17 @@ def test_no_input_is_replaced(folder, inputs, output):
         plan(inputs, output)
 
 
+def test_photos_of_one_name_get_results_of_their_own(folder):
+    for suffix in ("jpg", "bmp"):
+        Image.fromarray(photo()).save(folder / f"photos/a.{suffix}")
+    assert [job.target.name for job in plan(["photos"], "out").jobs if job.source.stem == "a"][:3] == [
+        "a.bmp.png", "a.jpg.png", "a.png"]
+    assert {job.source.name: job.target.name for job in plan(["photos/a.jpg", "photos/a.bmp"], "out").jobs} == {
+        "a.jpg": "a.jpg.png", "a.bmp": "a.bmp.png"}
+    assert {job.source.suffix for job in plan(["photos"], "out", same_format=True).jobs} == {".png", ".jpg", ".bmp"}
+
+
 def test_results_that_would_replace_each_other_are_refused(folder):
-    Image.fromarray(photo()).save(folder / "photos/a.jpg")
-    with pytest.raises(UsageError, match="photos/a.jpg and photos/a.png: both results would be out/a.png"):
-        plan(["photos"], "out")
-    assert len(plan(["photos"], "out", same_format=True).jobs) == 4
     with pytest.raises(UsageError, match="both results would be out/a.png"):
         plan(["photos/a.png", "photos/deep/a.png"], "out")
 

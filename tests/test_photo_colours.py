@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, features
 
 import files
 from src.data.icc import D65, SRGB_PRIMARIES, build_profile
@@ -163,6 +163,30 @@ def test_cicp_wins_over_a_profile(tmp_path):
     (tmp_path / "a.png").write_bytes(files.png(picture(), [
         (b"cICP", bytes((1, 13, 0, 1))), (b"iCCP", b"p3\0\0" + zlib.compress(display_p3()))]))
     assert np.array_equal(fields(read_photo(tmp_path / "a.png").rgb), np.array(SAMPLES))
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="a Pillow without AVIF")
+@pytest.mark.parametrize("numbers, matrix", (((1, 13), np.eye(3)), ((2, 2), np.eye(3)), ((12, 13), P3_TO_SRGB)))
+def test_colours_that_avif_states_in_numbers_become_srgb(tmp_path, numbers, matrix):
+    Image.fromarray(picture()).save(tmp_path / "a.avif", quality=100, subsampling="4:4:4")
+    data = bytearray((tmp_path / "a.avif").read_bytes())
+    place = data.index(b"colrnclx") + 8
+    data[place:place + 4] = struct.pack(">HH", *numbers)
+    before = fields(np.array(Image.open(tmp_path / "a.avif")))
+    (tmp_path / "a.avif").write_bytes(data)
+    photo = read_photo(tmp_path / "a.avif")
+    assert np.abs(fields(photo.rgb) - 255 * expected(before / 255, matrix)).max() <= 2
+    assert ("cICP 12/13 became sRGB" in str(photo.notes)) == (numbers == (12, 13))
+
+
+def test_hdr_of_avif_becomes_sdr_with_a_note(tmp_path):
+    if not features.check("avif"):
+        pytest.skip("a Pillow without AVIF")
+    Image.fromarray(picture()).save(tmp_path / "a.avif")
+    data = (tmp_path / "a.avif").read_bytes()
+    place = data.index(b"colrnclx") + 8
+    (tmp_path / "a.avif").write_bytes(data[:place] + struct.pack(">HH", 9, 16) + data[place + 4:])
+    assert "HDR became SDR" in str(read_photo(tmp_path / "a.avif").notes)
 
 
 def test_hdr_becomes_sdr_with_a_note(tmp_path):

@@ -38,6 +38,13 @@ def test_sixteen_bits_are_kept_to_the_last(tmp_path, suffix, photo):
     assert photo.alpha is None or np.array_equal(again.alpha, photo.alpha)
 
 
+@pytest.mark.parametrize("suffix", ("png", "tif"))
+def test_grey_with_alpha_stays_grey_whatever_the_network_makes_of_it(tmp_path, suffix):
+    write_photo(tmp_path / f"a.{suffix}", Photo(DEEP, ALPHA, True))  # DEEP has colours
+    again = read_photo(tmp_path / f"a.{suffix}").rgb
+    assert np.array_equal(again[..., 0], again[..., 1]) and np.array_equal(again[..., 0], again[..., 2])
+
+
 def test_sixteen_bits_of_other_programs_are_read_to_the_last(tmp_path):
     (tmp_path / "a.png").write_bytes(files.png(DEEP))
     assert np.array_equal(read_photo(tmp_path / "a.png").rgb, DEEP)

@@ -101,6 +101,34 @@ def test_alpha_and_other_extra_samples(tmp_path, dtype):
     assert np.array_equal(photo.rgb, rgb) and photo.alpha is None
 
 
+@pytest.mark.parametrize("dtype", (np.uint8, np.uint16))
+@pytest.mark.parametrize("colours, extra", ((RGB, 2), (RGB, 1), (GREY, 1)))
+def test_channels_that_are_no_colours_are_named_in_each_depth(tmp_path, dtype, colours, extra):
+    colours = (colours >> (0 if dtype == np.uint16 else 8)).astype(dtype)
+    pixels = np.dstack([colours, *[GREY.astype(dtype)] * extra])
+    photometric = "rgb" if colours.ndim == 3 else "minisblack"
+    write(tmp_path / "a.tif", pixels, photometric=photometric, extrasamples=["unspecified"] * extra,
+          planarconfig="contig")
+    photo = read_photo(tmp_path / "a.tif")
+    assert photo.notes == (f"{extra} extra channels left out",) and photo.alpha is None
+    assert photo.rgb.dtype == dtype
+    assert np.array_equal(photo.rgb, colours if colours.ndim == 3 else np.repeat(colours[..., None], 3, -1))
+
+
+@pytest.mark.parametrize("pixels, note", (
+    (GREY / np.float32(65535), "32 bits became 16"), (GREY.astype(np.uint32) * 65537, "32 bits became 16"),
+    (np.dstack([RGB, GREY]), "16 bits became 8")))
+def test_bits_of_a_tiff_that_are_lost_are_said(tmp_path, pixels, note):
+    write(tmp_path / "a.tif", pixels, photometric="separated" if pixels.ndim == 3 else "minisblack")
+    assert read_photo(tmp_path / "a.tif").notes == (note,)
+
+
+def test_lab_becomes_srgb_without_a_line_on_its_profile(tmp_path):
+    Image.new("RGB", (24, 20), (200, 120, 40)).convert("LAB").save(tmp_path / "a.tif")
+    photo = read_photo(tmp_path / "a.tif")
+    assert np.abs(photo.rgb.astype(int) - (200, 120, 40)).max() <= 3 and photo.notes == ()
+
+
 def test_extra_channels_are_named(tmp_path):
     pixels = np.dstack([RGB, GREY, GREY])
     photo = read_photo(write(tmp_path / "a.tif", pixels, extrasamples=["unassalpha", "unspecified"]))

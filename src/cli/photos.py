@@ -78,8 +78,8 @@ class Photos:
         """All frames of an animation, or all pages of a TIFF file."""
         results, notes, pixels = [], [], 0
         limit = pixel_limit(self.options.max_pixels)
-        for photo in read_pictures(job.source, self.options.max_pixels or None):
-            check_size(photo.rgb, str(job.source))
+        for number, photo in enumerate(read_pictures(job.source, self.options.max_pixels or None), 1):
+            check_size(photo.rgb, f"{job.source}, picture {number} of {photo.pictures}")
             pixels += photo.rgb.shape[0] * photo.rgb.shape[1]
             if pixels > limit:
                 raise InputError(f"{job.source}: its {photo.pictures} pictures have more than {limit} pixels, "

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from . import metadata, png
+from .bits import stated_colours
 from .icc import D65, SRGB_PRIMARIES, build_profile
 from .photo import Encoding, Metadata, Photo
 
@@ -27,6 +28,8 @@ def profile_of(path: Path, opened: Image.Image) -> Tuple[Optional[bytes], str]:
     numbers = opened.info.get("nclx_profile")  # of pillow-heif
     if profile is None and isinstance(numbers, dict):
         return png.cicp_profile(int(numbers["color_primaries"]), int(numbers["transfer_characteristics"]))
+    if profile is None and opened.format == "AVIF" and (stated := stated_colours(path)):
+        return png.cicp_profile(*stated)
     if profile is None and opened.mode == "RGB" and metadata.says_adobe_rgb(opened.info.get("exif", b"")):
         return build_profile("Adobe RGB", ADOBE_RGB, D65, lambda stored: np.power(stored, 563 / 256)), ""
     return profile, ""

@@ -1,7 +1,9 @@
-"""How many bits a sample has in files of which Pillow decodes 8. Nothing is lost without a line that says so."""
+"""What the head of a file states that Pillow does not tell: the bits of a sample, of which it decodes 8; colours."""
 from __future__ import annotations
 
+import struct
 from pathlib import Path
+from typing import Optional, Tuple
 
 HEAD = 65536  # bytes in which the statement stands
 
@@ -24,3 +26,11 @@ def stated_bits(path: Path, format: str) -> int:
         return head[24] if format == "PNG" else 8
     except (IndexError, ValueError):
         return 8
+
+
+def stated_colours(path: Path) -> Optional[Tuple[int, int]]:
+    """H.273's numbers of the primaries and the curve of an AVIF file (ISO 23008-12: colr). None: it states none."""
+    with open(path, "rb") as file:
+        head = file.read(HEAD)
+    place = head.find(b"colrnclx")
+    return struct.unpack_from(">HH", head, place + 8) if 0 <= place <= len(head) - 12 else None

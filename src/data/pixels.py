@@ -23,6 +23,8 @@ def photo_in_srgb(image: Image.Image, profile: Optional[bytes]) -> Photo:
         image = image.convert("RGBA")
         alpha = np.array(image.getchannel("A"))
         image = image.convert("RGB")
+    if image.mode == "LAB":
+        profile = None  # which Pillow's conversion to RGB does without
     if is_grey:
         image = image.convert("L")
     elif image.mode != "CMYK":

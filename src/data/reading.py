@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Generator, Iterator, NamedTuple, Optional, Tuple
 
 import numpy as np
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from ..errors import InputError, one_line
-from ..files import PathLike
+from ..files import PathLike, mistaken_download
 from . import formats, metadata, png, tiff
 from .beside_pixels import encoding_of, metadata_of, profile_of, tiff_exif
 from .bits import stated_bits
 from .photo import Encoding, Metadata, Photo
-from .pixels import has_alpha, photo_in_srgb, photo_of_16_bits, upright
+from .pixels import has_alpha, photo_in_srgb, photo_of_16_bits, to_8_bits, upright
 
 ORIENTATION = 0x0112  # EXIF tag; the values 5 to 8 exchange width and height
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -59,7 +59,20 @@ def read_pictures(path: PathLike, max_pixels: Optional[int] = None) -> Generator
     except InputError:
         raise
     except Exception as error:  # on damaged files the libraries raise anything: struct.error, TypeError ...
-        raise InputError(f"{path}: cannot be read as an image ({one_line(error)[:300]})") from None
+        raise InputError(f"{path}: cannot be read as an image ({_reason(path, error)})") from None
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """What is wrong with a file that a library refused."""
+    with open(path, "rb") as file:
+        mistake = mistaken_download(file.read(1000))
+    if mistake:
+        return mistake
+    if isinstance(error, UnidentifiedImageError) or type(error).__name__ == "LibRawFileUnsupportedError":
+        kind = formats.kind_of(path)
+        return f"damaged at its beginning, or no {kind.name if kind else 'image'}; copy it anew from its source"
+    text = error.args[0] if error.args else None
+    return (text.decode("utf-8", "replace") if isinstance(text, bytes) else one_line(error))[:300]  # rawpy's are bytes
 
 
 def read_header(path: PathLike) -> Optional[Header]:
@@ -185,11 +198,15 @@ def _tiff_page(path: Path, number: int, max_pixels: Optional[int]) -> Photo:
         turn = facts.orientation
         alpha = None if samples.alpha is None else upright(samples.alpha, turn)
         photo = photo_of_16_bits(upright(samples.rgb, turn), alpha, samples.is_grey, facts.icc_profile)
-        photo = photo._replace(notes=photo.notes + ((samples.note,) if samples.note else ()))
+        if facts.bits == 8:
+            photo = photo._replace(rgb=to_8_bits(photo.rgb), alpha=None if alpha is None else to_8_bits(alpha))
     size = photo.rgb.shape[0], photo.rgb.shape[1]
     known = Metadata(tiff_exif(path), metadata.upright_xmp(facts.xmp, size), dpi=facts.dpi)
-    return photo._replace(metadata=known, encoding=Encoding("TIFF", compression=facts.compression,
-                                                            predictor=facts.predictor))
+    bits = photo.rgb.dtype.itemsize * 8
+    lost = [f"{facts.bits} bits became {bits}"] if facts.bits > bits else []
+    lost += [f"{facts.left_out} extra channels left out"] if facts.left_out else []
+    return photo._replace(metadata=known, notes=(*photo.notes, *lost), encoding=Encoding(
+        "TIFF", compression=facts.compression, predictor=facts.predictor))
 
 
 def _developed(path: Path, max_pixels: int) -> Photo:

@@ -17,7 +17,7 @@ MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MIN_IS_WHITE, MIN_IS_BLACK, RGB = 0, 1, 2  # photometric interpretations
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3  # sample formats
 NONE, DEFLATE = 1, (8, 32946)  # compressions
-ASSOCIATED, UNASSOCIATED = 1, 2  # kinds of extra samples: alpha with multiplied colours, alpha
+UNSPECIFIED, ASSOCIATED, UNASSOCIATED = 0, 1, 2  # kinds of extra samples; alpha with multiplied colours, alpha
 DNG_VERSION = 50706
 MOST_SAMPLES = 16  # of a pixel
 MOST_PAGES = 10_000
@@ -31,12 +31,13 @@ class Samples(NamedTuple):
     rgb: np.ndarray  # uint16[h, w, 3]
     alpha: Optional[np.ndarray]  # uint16[h, w]
     is_grey: bool
-    note: str
 
 
 class Facts(NamedTuple):
     """What a page says beside its pixels."""
 
+    bits: int  # of a sample
+    left_out: int  # channels beyond colours and alpha
     orientation: int
     icc_profile: Optional[bytes]
     xmp: bytes
@@ -118,6 +119,8 @@ def _page(file: Any, number: int, place: int) -> Any:
 
 
 def _is_plain(page: Any) -> bool:
+    if page.photometric == MIN_IS_BLACK and page.samplesperpixel > 1 and UNSPECIFIED in page.extrasamples:
+        return False
     is_integer = page.sampleformat in (UNSIGNED, 4)
     return is_integer and (page.bitspersample <= 8 or page.photometric not in (MIN_IS_WHITE, MIN_IS_BLACK, RGB))
 
@@ -187,14 +190,13 @@ def _as_rgb(values: np.ndarray, page: Any) -> Samples:
         raise Refused(f"{values.shape[2]} samples of a pixel")
     extra = tuple(page.extrasamples)[:1]
     alpha = np.ascontiguousarray(values[..., colours]) if extra in ((ASSOCIATED,), (UNASSOCIATED,)) else None
-    left_out = values.shape[2] - colours - (alpha is not None)
     rgb = values[..., :colours]
     if page.photometric == MIN_IS_WHITE:
         rgb = 65535 - rgb
     if extra == (ASSOCIATED,) and alpha is not None:
         rgb = _divided(rgb, alpha)
     rgb = np.ascontiguousarray(np.broadcast_to(rgb, rgb.shape[:2] + (3,)))
-    return Samples(rgb, alpha, colours == 1, f"{left_out} extra channels left out" if left_out else "")
+    return Samples(rgb, alpha, colours == 1)
 
 
 def _divided(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -209,8 +211,14 @@ def read_facts(path: Path, number: int) -> Facts:
         page = _page(file, number, _places(path)[number])
         icc, xmp = page.tags.valueof(ICC_PROFILE), page.tags.valueof(XMP)
         return Facts(
-            _orientation(page), icc if isinstance(icc, bytes) else None, xmp if isinstance(xmp, bytes) else b"",
+            int(page.bitspersample), _left_out(page), _orientation(page), icc if isinstance(icc, bytes) else None,
+            xmp if isinstance(xmp, bytes) else b"",
             _dpi(page), COMPRESSION_INFO.get(int(page.compression), "raw"), int(page.predictor))
+
+
+def _left_out(page: Any) -> int:
+    extra = tuple(page.extrasamples)
+    return max(len(extra) - (extra[:1] in ((ASSOCIATED,), (UNASSOCIATED,))), 0)
 
 
 def read_size(path: Path) -> Tuple[int, int, int, bool]:

@@ -75,10 +75,10 @@ def _fitted(photo: Photo, kind: formats.Kind) -> Tuple[Photo, List[str]]:
 
 def _pixels(photo: Photo) -> np.ndarray:
     """[h, w] for grey, with alpha [h, w, 4]; else [h, w, 3 or 4]."""
-    pixels = photo.rgb
-    if photo.is_grey and photo.alpha is None:
-        return luma(pixels)
-    return pixels if photo.alpha is None else np.dstack([pixels, photo.alpha])
+    if photo.is_grey:
+        grey = luma(photo.rgb)
+        return grey if photo.alpha is None else np.dstack([grey, grey, grey, photo.alpha])
+    return photo.rgb if photo.alpha is None else np.dstack([photo.rgb, photo.alpha])
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:

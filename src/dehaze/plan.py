@@ -126,9 +126,9 @@ def _renamed(source: Path, place: Path, same_format: bool) -> Path:
 
 
 def _apart(names: List[Tuple[Path, Path]]) -> List[Path]:
-    """(name of a file, name of its result) -> names of the results. clip.mts beside clip.mp4 becomes clip.mts.mp4."""
+    """(name of a file, name of its result) -> names of the results. a.jpg beside a.png becomes a.jpg.png."""
     count = Counter(str(result).lower() for _, result in names)
-    return [result if count[str(result).lower()] == 1 or not is_video(name) or is_video_result(name)
+    return [result if count[str(result).lower()] == 1 or str(result).lower() == str(name).lower()
             else result.with_name(_shortened(name.stem, name.suffix + result.suffix)) for name, result in names]
 
 
@@ -145,10 +145,10 @@ def _refuse_overwriting(jobs: List[Job]) -> None:
     for job in jobs:
         other = taken.setdefault(os.path.realpath(job.target), job.source)
         if other != job.source:
-            raise UsageError(f"{other} and {job.source}: both results would be {job.target}; use --format same or "
-                             "dehaze them apart")
+            raise UsageError(f"{other} and {job.source}: both results would be {job.target}; dehaze them apart")
         if job.target.exists() and _identity(job.target) in sources:
-            raise UsageError(f"--output {job.target}: would replace the input {sources[_identity(job.target)]}")
+            raise UsageError(f"--output {job.target}: would replace the input {sources[_identity(job.target)]}; "
+                             "choose another folder")
 
 
 def _identity(path: Path) -> Tuple[int, int]:

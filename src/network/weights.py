@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, Mapping, Tuple
 import numpy as np
 
 from ..errors import InputError, one_line
-from ..files import PathLike, mistaken_for_model
+from ..files import PathLike, mistaken_download
 from ..protobuf import fields, integers
 from .shapes import check_form, parameter_shapes
 
@@ -66,7 +66,7 @@ def read_checkpoint(path: PathLike) -> Tuple[Weights, Dict[str, Any]]:
     if path.suffix != ".ckpt":
         raise InputError(f"{path}: a checkpoint's name ends in .ckpt; scripts/convert_weights.py converts others")
     content = path.read_bytes()
-    if mistake := mistaken_for_model(content):
+    if mistake := mistaken_download(content):
         raise InputError(f"{path}: {mistake}")
     try:
         entries = dict(_entries(content))

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from ..errors import InputError, one_line
-from ..files import PathLike, mistaken_for_model
+from ..files import PathLike, mistaken_download
 from .onnx_graph import BATCH_NAME
 from .padding import mirror_up, model_size
 
@@ -53,7 +53,7 @@ class OnnxRunner:
             if not self.path.is_file():
                 raise InputError(f"{self.path}: no such model")
             model = self.path.read_bytes()
-            if mistake := mistaken_for_model(model):
+            if mistake := mistaken_download(model):
                 raise InputError(f"{self.path}: {mistake}")
         library = _imported(runtime)
         opened = _on_openvino(library, self.path, model, precision) if runtime == "openvino" else \
