@@ -166,6 +166,21 @@ def test_links_to_folders_are_followed_once_and_loops_end(folder):
             plan([name], "out")
 
 
+@pytest.mark.parametrize("pattern, found", (
+    ("in/**/*.png", {"a.png", "b.png", "c.png", "x.png", "y.png"}),
+    ("in/**", {"a.png", "b.png", "c.png", "x.png", "y.png"}),
+    ("**/x.*", {"x.png"}), ("in/**/deep/**/*.png", {"x.png", "y.png"}), ("in/**/[[]1]/*.png", {"y.png"}),
+    ("in/**/[1]/*.png", {"y.png"})))
+def test_patterns_for_all_folders_end_in_loops_of_links(folder, pattern, found):
+    (folder / "in/deep/[1]").mkdir(parents=True)
+    write_image(folder / "in/deep/x.png", PHOTO)
+    write_image(folder / "in/deep/[1]/y.png", PHOTO)
+    for number in range(3):
+        (folder / f"in/deep/up{number}").symlink_to("..")
+    (folder / "in/self").symlink_to(folder / "in")
+    assert {os.path.basename(name) for name in sources(pattern)} == found
+
+
 def test_a_folder_that_cannot_be_read_is_named_and_the_rest_is_done(run, folder, monkeypatch, capsys):
     (folder / "in/private").mkdir()
     real = os.scandir

@@ -1,11 +1,12 @@
 """Finds the photos and videos of folders and glob patterns. What it passes over, it counts."""
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Set
+from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence, Set
 
 from ..data.formats import is_photo, is_read, kind_of
 from ..errors import InputError, one_line
@@ -51,7 +52,7 @@ class Search:
             self._add(path, Path(path.name))
         elif any(sign in text for sign in WILDCARDS):
             root = _fixed_part(path)
-            self._add_all(root, sorted(matches(path)))
+            self._add_all(root, sorted(matches(path, self.faults)))
         else:
             raise InputError(f"{text}: no such file or folder")
 
@@ -76,14 +77,30 @@ class Search:
             self.found.append(Found(source, place))
 
 
-def matches(pattern: Path) -> Set[Path]:
-    """The files that a glob pattern finds. If a folder has the very name in the pattern, such as [1], it is meant."""
+def matches(pattern: Path, faults: List[str]) -> Set[Path]:
+    """The files that a glob pattern finds. If a folder has the very name in the pattern, such as [1], it is meant.
+
+    Args: faults: gets a line for each folder that cannot be read.
+    """
     parts = pattern.parts
     count = next((i for i in range(len(parts) - 1, 0, -1) if Path(*parts[:i]).is_dir()), 0)
-    fixed, open_parts = (glob.escape(str(Path(*parts[:count]))) if count else ""), parts[count:]
-    escaped = [part.replace("[", "[[]") for part in open_parts[:-1]]  # folders of the name as it stands, [1] and all
-    return {Path(found) for folders in (open_parts[:-1], escaped)
-            for found in glob.glob(os.path.join(fixed, *folders, open_parts[-1]), recursive=True)}
+    root, folders, name = Path(*parts[:count]), parts[count:-1], parts[-1]
+    escaped = [part.replace("[", "[[]") for part in folders]  # folders of the name as it stands, [1] and all
+    patterns = [(*folders, name), (*escaped, name)]
+    if "**" in patterns[0]:  # glob's own search goes round in loops of links
+        return {file for file in _files_below(root, faults)
+                if any(_fits(file.relative_to(root).parts, one) for one in patterns)}
+    start = glob.escape(str(root)) if count else ""
+    return {Path(found) for one in patterns for found in glob.glob(os.path.join(start, *one))}
+
+
+def _fits(parts: Sequence[str], patterns: Sequence[str]) -> bool:
+    """Whether the parts of a path fit those of a glob pattern, in which ** stands for any number of folders."""
+    if not patterns or not parts:
+        return not parts and all(pattern == "**" for pattern in patterns)
+    if patterns[0] == "**":
+        return _fits(parts, patterns[1:]) or _fits(parts[1:], patterns)
+    return fnmatch.fnmatchcase(parts[0], patterns[0]) and _fits(parts[1:], patterns[1:])
 
 
 def explained(left_out: Mapping[str, int]) -> str:
