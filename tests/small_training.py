@@ -1,4 +1,4 @@
-"""train.py with a SmallNet and slow steps, for tests/test_soak.py."""
+"""train.py with a SmallNet and slow steps, for tests of the whole program."""
 import time
 
 import training

@@ -211,8 +211,8 @@ def test_a_signal_saves_the_step_in_hand_and_exits_0(
 
 @pytest.mark.slow
 def test_signals_to_the_process_itself(train_data, tmp_path):
-    """The whole program gets SIGTERM while AECR-Net trains, and SIGINT in the resumed run."""
-    command = [sys.executable, "train.py", *flags(train_data, tmp_path), "--epochs=100000"]
+    """The whole program gets SIGTERM while it trains, and SIGINT in the resumed run."""
+    command = [sys.executable, "tests/small_training.py", *flags(train_data, tmp_path), "--epochs=100000"]
     interrupt_after(3, command, tmp_path, signal.SIGTERM)
     interrupt_after(3 + logged_steps(tmp_path), [*command, "--resume"], tmp_path, signal.SIGINT)
 
