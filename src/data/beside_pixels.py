@@ -15,8 +15,7 @@ from .photo import Encoding, Metadata, Photo
 LONGEST_TEXT = 2**20  # bytes of a PNG's text; Pillow refuses to read longer ones
 LARGEST_DPI = 65535  # what JPEG can state
 ADOBE_RGB = (SRGB_PRIMARIES[0], (0.21, 0.71), SRGB_PRIMARIES[2])
-TIFF_TEXTS = (270, 271, 272, 305, 306, 315, 33432)  # description, make, model, software, date, artist, copyright
-TIFF_DIRECTORIES = (34665, 34853)  # EXIF and GPS
+TIFF_DIRECTORIES = (metadata.EXIF_IFD, metadata.GPS_IFD)
 
 
 def profile_of(path: Path, opened: Image.Image) -> Tuple[Optional[bytes], str]:
@@ -100,7 +99,7 @@ def tiff_exif(path: Path) -> bytes:
     try:
         with open(path, "rb") as file:
             found.load_from_fp(file)
-            for tag in TIFF_TEXTS:
+            for tag in metadata.TIFF_TEXTS:
                 text = found.get(tag)
                 if text and not str(text).startswith(('{"shape"', "ImageJ=")):  # of programs, about the pixels
                     result[tag] = text

@@ -9,7 +9,10 @@ import re
 import struct
 from typing import Dict, Iterator, NamedTuple, Optional, Tuple
 
-WIDTH, HEIGHT, ORIENTATION, EXIF_IFD = 0x0100, 0x0101, 0x0112, 0x8769
+WIDTH, HEIGHT = 0x0100, 0x0101
+ORIENTATION = 0x0112  # the values 5 to 8 exchange width and height
+EXIF_IFD, GPS_IFD = 0x8769, 0x8825
+TIFF_TEXTS = (270, 271, 272, 305, 306, 315, 33432)  # description, make, model, software, date, artist, copyright
 EXIF_WIDTH, EXIF_HEIGHT, COLOR_SPACE, INTEROP_IFD = 0xA002, 0xA003, 0xA001, 0xA005
 THUMBNAIL_START, THUMBNAIL_LENGTH = 0x0201, 0x0202
 INTEROP_INDEX = 0x0001

@@ -19,7 +19,6 @@ from .bits import stated_bits
 from .photo import Encoding, Metadata, Photo
 from .pixels import has_alpha, photo_in_srgb, photo_of_16_bits, to_8_bits, upright
 
-ORIENTATION = 0x0112  # EXIF tag; the values 5 to 8 exchange width and height
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _limit_lock = threading.Lock()
 
@@ -86,7 +85,7 @@ def read_header(path: PathLike) -> Optional[Header]:
             return found if found.height * found.width <= pixel_limit(None) else None
         _prepare(path)
         with _open(path, None) as opened:
-            turned = opened.getexif().get(ORIENTATION, 1) >= 5
+            turned = opened.getexif().get(metadata.ORIENTATION, 1) >= 5
             height, width = opened.size if turned else opened.size[::-1]
             return Header(height, width, getattr(opened, "n_frames", 1), has_alpha(opened))
     except Exception:  # read_photo will report it
@@ -174,7 +173,7 @@ def _picture(path: Path, opened: Image.Image) -> Photo:
     header = png.read_header(path) if opened.format == "PNG" else None
     if header and header.bits == 16 and opened.mode in ("RGB", "RGBA", "LA") and getattr(opened, "n_frames", 1) == 1:
         opened.load()  # finds damage that OpenCV passes over
-        turn = opened.getexif().get(ORIENTATION, 1)
+        turn = opened.getexif().get(metadata.ORIENTATION, 1)
         rgb, alpha = png.read_16_bits(path)
         alpha = None if alpha is None else upright(alpha, turn)
         photo = photo_of_16_bits(upright(rgb, turn), alpha, header.is_grey, profile)

@@ -13,6 +13,8 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 import numpy as np
 from PIL.TiffImagePlugin import COMPRESSION_INFO
 
+from .metadata import ORIENTATION
+
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MIN_IS_WHITE, MIN_IS_BLACK, RGB = 0, 1, 2  # photometric interpretations
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3  # sample formats
@@ -21,7 +23,7 @@ UNSPECIFIED, ASSOCIATED, UNASSOCIATED = 0, 1, 2  # kinds of extra samples; alpha
 DNG_VERSION = 50706
 MOST_SAMPLES = 16  # of a pixel
 MOST_PAGES = 10_000
-ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 274, 282, 283, 296
+X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 XMP, ICC_PROFILE = 700, 34675
 
 

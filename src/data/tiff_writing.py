@@ -8,10 +8,10 @@ from typing import Any, Dict, List, Sequence, Tuple
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
+from .metadata import EXIF_IFD, GPS_IFD, TIFF_TEXTS
 from .photo import Metadata, Photo
 
-TEXTS = (270, 271, 272, 305, 306, 315, 33432)  # description, make, model, software, date, artist, copyright
-EXIF_IFD, GPS_IFD, PREDICTOR, XMP = 34665, 34853, 317, 700
+PREDICTOR, XMP = 317, 700
 BYTE, ASCII, LONG, UNDEFINED = 1, 2, 4, 7  # types of tags
 KEPT = ("tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma", "jpeg")  # that hold 8 bits
 
@@ -21,7 +21,7 @@ def pillow_options(compression: str, predictor: int, metadata: Metadata, quality
     options: Dict[str, Any] = {}
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     exif = _loaded(metadata.exif)
-    tags.update({tag: exif[tag] for tag in TEXTS if exif.get(tag)})
+    tags.update({tag: exif[tag] for tag in TIFF_TEXTS if exif.get(tag)})
     for tag in _directories(exif):
         tags.tagtype[_stand_in(tag)] = LONG
         tags[_stand_in(tag)] = 1
@@ -43,7 +43,7 @@ def write_16_bits(path: Path, pages: Sequence[np.ndarray], photos: Sequence[Phot
 
     first = photos[0].metadata
     exif = _loaded(first.exif)
-    tags: List[Tuple] = [(tag, ASCII, 0, str(exif[tag]), True) for tag in TEXTS if exif.get(tag)]
+    tags: List[Tuple] = [(tag, ASCII, 0, str(exif[tag]), True) for tag in TIFF_TEXTS if exif.get(tag)]
     tags += [(_stand_in(tag), LONG, 1, 1, True) for tag in _directories(exif)]
     if first.xmp:
         tags.append((XMP, BYTE, len(first.xmp), first.xmp, True))
