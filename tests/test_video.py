@@ -1,4 +1,5 @@
 """A dehazed clip has the frames, times, size and sound of its source, or there is no file at all."""
+import contextlib
 import os
 import resource
 import signal
@@ -15,7 +16,7 @@ from src.video import dehaze as dehaze_module
 from src.video import rules
 from src.video import tracks as video_tracks
 from src.video.clip import read_frames
-from src.video.dehaze import AHEAD, dehaze_video
+from src.video.dehaze import AHEAD, BEHIND, dehaze_video
 from src.video.probe import probe
 from src.video.rules import is_video
 from src.video.timing import timing_of
@@ -167,6 +168,29 @@ def test_frames_are_read_while_the_network_computes_but_not_all_of_them(clip, tm
     stats = dehaze_video(clip, tmp_path / "clear.mp4", dehaze)
     assert len(done) == FRAMES
     assert f"{FRAMES / stats.seconds:.3g} frames a second dehazed" in stats.summary()
+
+
+def test_frames_are_dehazed_while_the_encoder_is_busy_but_not_all_of_them(clip, tmp_path, monkeypatch):
+    ahead, dehazed, written = threading.Event(), [], []
+
+    @contextlib.contextmanager
+    def slow(path, clip, codec):
+        def write(image):
+            assert ahead.wait(10)
+            written.append(image)
+        path.touch()
+        yield write
+
+    def dehaze(image):
+        dehazed.append(image)
+        assert len(dehazed) <= len(written) + 1 + BEHIND
+        if len(dehazed) == 1 + BEHIND:
+            ahead.set()
+        return image
+
+    monkeypatch.setattr(dehaze_module, "write_frames", slow)
+    dehaze_video(clip, tmp_path / "clear.mp4", dehaze)
+    assert len(written) == FRAMES
 
 
 def test_phone_clips_come_out_upright(clip, tmp_path):

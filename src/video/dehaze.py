@@ -6,7 +6,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional
+from typing import Callable, Deque, Dict, Iterator, List, Optional
 
 import av
 import cv2
@@ -24,6 +24,7 @@ Progress = Callable[[int, int], None]
 Tell = Callable[[str], None]
 
 AHEAD = 2  # frames that are decoded while the network computes
+BEHIND = 2  # dehazed frames that wait for the encoder; a frame that the network sees takes longer than the next one
 
 
 @dataclass
@@ -108,20 +109,22 @@ def _dehaze_frames(
             now = {"input": hazy, "output": dehazed}
             write(dehazed)
             for name in before:
-                total[name] += float(cv2.absdiff(now[name], before[name]).mean())
+                total[name] += cv2.norm(now[name], before[name], cv2.NORM_L1) / now[name].size
             before.update(now)
 
         told = _tell(clip.notes, tell)
-        finished: Future = writer.submit(lambda: None)
+        unfinished: Deque[Future] = deque()
         for number, hazy in enumerate(_read_ahead(read_frames(clip)), 1):
             dehazed = dehaze(hazy)
             if dehazed.shape != hazy.shape or dehazed.dtype != np.uint8:
                 raise ValueError(f"dehaze gave {dehazed.dtype}{dehazed.shape} for uint8{hazy.shape}")
-            finished.result()
-            finished = writer.submit(finish, hazy, dehazed)  # while the network computes the next frame
+            if len(unfinished) == BEHIND:
+                unfinished.popleft().result()
+            unfinished.append(writer.submit(finish, hazy, dehazed))  # while the network computes the next frame
             if progress:
                 progress(number, len(clip.times))
-        finished.result()
+        for future in unfinished:
+            future.result()
     _tell(clip.notes[told:], tell)
     return {name: change / max(len(clip.times) - 1, 1) for name, change in total.items()}
 
