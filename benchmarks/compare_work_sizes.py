@@ -2,10 +2,12 @@
 
     python benchmarks/compare_work_sizes.py wallpapers/*.jpg --runtime openvino --precision bfloat16
     python benchmarks/compare_work_sizes.py photos/*.jpg --work_sizes 384 512 -1 --write compared/
+    python benchmarks/compare_work_sizes.py --dir_data NH-HAZE --work_sizes 256 384 512 -1
 
 The photos are clear ones. Each gets smooth synthetic haze (src.data.haze), seeded by its place in the list. A work size
-of -1 is the photo's own size, in tiles above 1 megapixel. The default photos are the demo photos. The seconds are those
-of `Dehazer.dehaze` alone, the faster of two calls.
+of -1 is the photo's own size, in tiles above 1 megapixel. The default photos are the demo photos. With --dir_data, the
+photos are the pairs of a test set, in the layout Pairs. The seconds are those of `Dehazer.dehaze` alone, the faster of
+two calls.
 """
 from __future__ import annotations
 
@@ -21,8 +23,10 @@ from src.cli.config import CHOICES, Parser
 from src.cli.entry import run_as_program
 from src.data.haze import add_haze, sample_haze, synthetic_depth, transmission
 from src.data.images import read_image, write_image
+from src.data.pairs import find_pairs, load_pair
 from src.dehaze.dehazer import Dehazer
 from src.dehaze.work_size import check_work_size
+from src.errors import UsageError
 from src.evaluate.metrics import psnr
 from src.files import make_output_folder
 
@@ -30,6 +34,7 @@ from src.files import make_output_folder
 def main(argv: Optional[List[str]] = None) -> None:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="*", help="clear photos")
+    parser.add_argument("--dir_data", help="folder of hazy photos with truth, see eval.py")
     parser.add_argument("--ckpt_path", help="checkpoint or ONNX file (default: the shipped checkpoint)")
     parser.add_argument("--runtime", choices=CHOICES["runtime"], default="mindspore")
     parser.add_argument("--precision", choices=CHOICES["precision"], default="float32")
@@ -37,13 +42,15 @@ def main(argv: Optional[List[str]] = None) -> None:
                         help="sizes in pixels (default: 384 512 640 832 -1)")
     parser.add_argument("--write", help="folder for the hazy photos and the results")
     options = parser.parse_args(argv)
+    if options.dir_data and options.photos:
+        raise UsageError(f"--dir_data {options.dir_data}: takes the place of photos, give one of them")
     for work_size in options.work_sizes:
         check_work_size(work_size)
     folder = options.write and make_output_folder(options.write, "--write")
     first = Dehazer(options.ckpt_path, runtime=options.runtime, precision=options.precision)
     rows = []
     print(f"{'PSNR in dB / seconds':24}{'size':>11}{'hazy':>8}", *(f"{size:>13}" for size in options.work_sizes))
-    for name, hazy, clear in pairs(options.photos):
+    for name, hazy, clear in (real_pairs(options.dir_data) if options.dir_data else pairs(options.photos)):
         values = []
         for work_size in options.work_sizes:
             restored, seconds = timed(Dehazer(network=first.network, work_size=work_size), hazy)
@@ -83,6 +90,12 @@ def pairs(paths: List[str]) -> Iterator[Tuple[str, np.ndarray, np.ndarray]]:
         airlight, beta = sample_haze(rng)
         yield Path(path).stem, add_haze(clear, transmission(synthetic_depth(*clear.shape[:2], rng), beta, 1.0),
                                         airlight), clear
+
+
+def real_pairs(folder: str) -> Iterator[Tuple[str, np.ndarray, np.ndarray]]:
+    """The same of each pair of a test set (src.data.pairs). Raises: InputError if it cannot be read."""
+    for pair in find_pairs(folder, "Pairs")[0]:
+        yield (pair.name, *load_pair(pair))
 
 
 if __name__ == "__main__":
