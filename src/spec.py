@@ -20,7 +20,8 @@ OVERLAP = 64  # pixels that tiles share at least; about as wide as what the netw
 MINDSPORE = "mindspore"
 RUNTIMES = ("openvino", "onnxruntime", MINDSPORE)  # the fastest on CPU first
 FASTEST = "auto"  # the fastest runtime that is installed
-PRECISIONS = ("float32", "bfloat16")  # of the computations; bfloat16 on OpenVINO alone
+INT8 = "int8"
+PRECISIONS = ("float32", "bfloat16", INT8)  # of the computations; the last two on OpenVINO alone
 
 # Largest difference between a checkpoint and the model exported from it, as a fraction of the value range.
 TOLERANCE = 1e-4

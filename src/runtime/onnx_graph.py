@@ -5,7 +5,7 @@ onnxruntime-web computes in WebAssembly, on few values.
 """
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
 import numpy as np
 
@@ -17,7 +17,7 @@ INPUT_NAME, OUTPUT_NAME, BATCH_NAME = "x", "restored", "batch"
 
 
 def build_graph(weights: Mapping[str, np.ndarray], arch: str, dcn_sampling: str, size: Size, dcn: str = "gather",
-                dtype: Any = np.float32) -> bytes:
+                dtype: Any = np.float32, new_graph: Callable[..., Graph] = Graph) -> bytes:
     """The graph from hazy to restored image, float32[n, 3, h, w] in 0..1 for both archs. The result is clipped.
 
     Args:
@@ -25,10 +25,11 @@ def build_graph(weights: Mapping[str, np.ndarray], arch: str, dcn_sampling: str,
         size: h and w, multiples of 4; None leaves them open, as n always is.
         dcn: "gather", or "native" for the operator DeformConv (sampling exact only).
         dtype: np.float16 to store and compute in float16.
+        new_graph: makes the empty graph from weights and dtype; `src.runtime.onnx_int8` has others.
 
     Returns: ONNX's GraphProto.
     """
-    g = Graph(weights, np.dtype(dtype))
+    g = new_graph(weights, np.dtype(dtype))
     x = INPUT_NAME if dtype == np.float32 else g.cast(INPUT_NAME, dtype)
     small = size and (size[0] // MULTIPLE, size[1] // MULTIPLE)  # of the maps in the middle of the network
     out = _paper(g, x, dcn, small) if arch == "paper" else _gitee(g, x, dcn_sampling, dcn, small)

@@ -12,7 +12,8 @@ import numpy as np
 from ..protobuf import field
 
 # numpy type -> ONNX's number of the type
-TYPES = {np.dtype(np.float32): 1, np.dtype(np.int32): 6, np.dtype(np.int64): 7, np.dtype(np.float16): 10}
+TYPES = {np.dtype(np.float32): 1, np.dtype(np.uint8): 2, np.dtype(np.int8): 3, np.dtype(np.int32): 6,
+         np.dtype(np.int64): 7, np.dtype(np.float16): 10}
 INT, STRING, INTS = 2, 3, 7  # ONNX's numbers of the types of attributes
 
 Value = Union[str, np.ndarray, np.generic]  # the name of a value in the graph, or a constant

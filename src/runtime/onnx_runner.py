@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import InputError, one_line
 from ..files import PathLike, mistaken_download
+from ..spec import INT8
 from .onnx_graph import BATCH_NAME
 from .padding import mirror_up, model_size
 
@@ -21,6 +24,7 @@ FACTS = ("arch", "dcn_sampling", "checkpoint_sha256", "onnx_dcn", "dtype")
 # devices of onnxruntime, best first; a wheel has some of them
 PROVIDERS = {"CUDAExecutionProvider": "CUDA", "CoreMLExecutionProvider": "CoreML", "DmlExecutionProvider": "DirectML",
              "CPUExecutionProvider": "CPU"}
+TELEMETRY = "openvino_telemetry"
 
 
 class _Opened(NamedTuple):
@@ -38,7 +42,8 @@ class OnnxRunner:
     Args:
         path: the file, or a name for `model`.
         runtime: "onnxruntime" or "openvino".
-        precision: type of the computations, "float32" or (OpenVINO only) "bfloat16".
+        precision: type of the computations, "float32" or (OpenVINO only) "bfloat16" or "int8". The last is for a
+            `model` of `Int8Graph`, of which it computes the rest in bfloat16 if the processor has it.
         model: content of the file; None: read the file.
 
     Raises: InputError if the runtime is not installed or does not start, or if the file is no model of export.py.
@@ -88,9 +93,24 @@ class OnnxRunner:
         return out[:, :, :h, :w]
 
 
-def _imported(runtime):
+def import_runtime(runtime: str) -> ModuleType:
+    """The package of a runtime. OpenVINO's reports each import to its makers; without openvino_telemetry it cannot."""
+    if runtime != "openvino" or runtime in sys.modules:
+        return importlib.import_module(runtime)
+    absent = object()
+    kept = sys.modules.get(TELEMETRY, absent)
+    sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # makes its import fail
     try:
         return importlib.import_module(runtime)
+    finally:
+        del sys.modules[TELEMETRY]
+        if kept is not absent:
+            sys.modules[TELEMETRY] = kept
+
+
+def _imported(runtime):
+    try:
+        return import_runtime(runtime)
     except (ImportError, OSError) as error:
         raise InputError(f"--runtime {runtime}: cannot start ({one_line(error)[:200]}); install it anew") from None
 
@@ -117,8 +137,8 @@ def _core(openvino):
 
 
 def _on_openvino(openvino, path, model, precision) -> _Opened:
-    name = {"float32": "f32", "bfloat16": "bf16"}[precision]
     core = _core(openvino)
+    name = {"float32": "f32", "bfloat16": "bf16", INT8: _fastest_float(core)}[precision]
     try:
         network = core.read_model(model)
         shape = [side.get_length() if side.is_static else None for side in network.input(0).get_partial_shape()]
@@ -132,7 +152,12 @@ def _on_openvino(openvino, path, model, precision) -> _Opened:
     if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != name:
         raise InputError(f"--precision {precision}: this processor cannot compute in it; leave it at float32")
     request = compiled.create_infer_request()
-    return _Opened(lambda x: request.infer({0: x})[0], metadata, shape, f"CPU in {precision}")
+    rest = {"f32": " and float32", "bf16": " and bfloat16"}[name] if precision == INT8 else ""
+    return _Opened(lambda x: request.infer({0: x})[0], metadata, shape, f"CPU in {precision}{rest}")
+
+
+def _fastest_float(core):
+    return "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
 
 
 def _version(library):

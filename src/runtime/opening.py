@@ -13,9 +13,11 @@ from ..errors import InputError, UsageError, one_line
 from ..files import PathLike, sha256
 from ..network.weights import load_weights
 from ..packages import missing
-from ..spec import FASTEST, MINDSPORE, RUNTIMES
+from ..spec import FASTEST, INT8, MINDSPORE, RUNTIMES
+from .onnx_int8 import Int8Graph, read_ranges
 from .onnx_model import onnx_model
-from .onnx_runner import OnnxRunner
+from .onnx_nodes import Graph
+from .onnx_runner import OnnxRunner, import_runtime
 from .runner import Runner
 
 
@@ -47,6 +49,8 @@ class NetworkChoice(NamedTuple):
                              f"leave it out with --runtime {self.runtime}")
         if self._is_onnx() and self.raw_weights:
             raise UsageError("--raw_weights: an exported model holds one set of weights; leave it out")
+        if self.precision == INT8:
+            self._check_int8()
         if not _is_installed(self.runtime):
             raise InputError(f"--runtime {self.runtime}: {missing(self.runtime)}")
         return self
@@ -67,8 +71,17 @@ class NetworkChoice(NamedTuple):
         if self._is_onnx():
             return OnnxRunner(self.path, self.runtime, self.precision)
         weights, description = load_weights(self.path, self.raw_weights)
-        model = onnx_model(weights, description["arch"], description.get("dcn_sampling", "exact"), sha256(self.path))
+        new_graph = functools.partial(Int8Graph, ranges=read_ranges(self.path)) if self.precision == INT8 else Graph
+        model = onnx_model(weights, description["arch"], description.get("dcn_sampling", "exact"), sha256(self.path),
+                           new_graph=new_graph)
         return OnnxRunner(self.path, self.runtime, self.precision, model)
+
+    def _check_int8(self) -> None:
+        if self._is_onnx():
+            raise UsageError(f"--precision {INT8}: needs a checkpoint, not the ONNX file {self.path}")
+        if self.raw_weights:
+            raise UsageError(f"--raw_weights: does not go with --precision {INT8}; leave it out")
+        read_ranges(self.path)
 
     def _fastest(self) -> str:
         """The first runtime that starts. MindSpore, which takes seconds to start and reads no ONNX, is the last one."""
@@ -101,7 +114,7 @@ def _is_installed(runtime: str) -> bool:
 
 def _starts(runtime: str) -> bool:
     try:
-        importlib.import_module(runtime)
+        import_runtime(runtime)
     except (ImportError, OSError) as error:  # a library of the system is missing, or is too old
         print(f"warning: {runtime} is installed but cannot start ({one_line(error)[:200]}); install it anew",
               file=sys.stderr)
