@@ -138,3 +138,11 @@ def shipped(path: str) -> Path:
     """
     package = Path(__file__).resolve().parent
     return (package.parent if package.name == "src" else package) / path
+
+
+def found_or_shipped(path: PathLike) -> Path:
+    """The path itself if it exists, else that of the shipped file of this name, if there is one.
+
+    So checkpoints/aecrnet.ckpt is found from any folder.
+    """
+    return shipped(str(path)) if not Path(path).exists() and shipped(str(path)).is_file() else Path(path)

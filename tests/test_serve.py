@@ -54,7 +54,9 @@ class Running:
     def __init__(self, **options):
         self.network = Halving()
         options = SimpleNamespace(**{**vars(config.parse([], serve.SECTIONS, "")), **options})
-        self.server = Server(Dehazer(network=self.network), options)
+        self.other = Halving()
+        self.server = Server({"half": Dehazer(network=self.network), "other": Dehazer(network=self.other)}, options)
+        self.worker = self.server.workers["half"]
         self.uvicorn = uvicorn.Server(uvicorn.Config(self.server.app(), log_level="critical"))
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
@@ -162,8 +164,29 @@ def test_a_fault_of_the_program_is_an_answer_too(running, monkeypatch):
 def test_the_health_page_says_what_computes(running):
     status, _, body = running.request("GET", "/health")
     assert status == 200 and json.loads(body) == {
-        "status": "ok", "waiting": 0, "queue": 64, "runtime": "numpy on CPU", "checkpoint": "half.ckpt"}
+        "status": "ok", "waiting": 0, "queue": 64, "runtime": "numpy on CPU", "checkpoint": "half.ckpt",
+        "models": ["half", "other"]}
     assert b"curl --data-binary" in running.request("GET", "/")[2]
+
+
+def test_each_network_has_its_own_queue_and_worker():
+    with Running(queue=1) as server:
+        server.network.seconds = 1.0
+        first = threading.Thread(target=server.request, args=("POST", "/dehaze", photo()))
+        first.start()
+        while not server.network.running:
+            time.sleep(0.01)
+        assert server.error("POST", "/dehaze?model=half", photo())[0] == 503
+        assert server.request("POST", "/dehaze?model=other", photo())[0] == 200
+        assert server.network.running and server.other.calls == 1
+        assert server.request("GET", "/health?model=other")[0] == 200
+        first.join()
+
+
+def test_an_unknown_network_is_refused(running):
+    expected = (400, "model must be one of half, other, not third")
+    assert running.error("POST", "/dehaze?model=third", photo()) == expected
+    assert running.error("GET", "/health?model=third") == expected
 
 
 def test_a_slow_sender_is_refused_and_hinders_nobody():
@@ -185,12 +208,12 @@ def test_a_photo_whose_sender_has_gone_is_not_computed(capsys):
             time.sleep(0.01)
         gone = socket.create_connection(("127.0.0.1", server.port), timeout=30)
         gone.sendall(b"POST /dehaze HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(photo()) + photo())
-        while server.server.waiting < 2:
+        while server.worker.waiting < 2:
             time.sleep(0.01)
         gone.close()
         first.join()
         assert server.request("POST", "/dehaze", photo())[0] == 200
-        assert server.network.calls == 2 and server.server.waiting == 0
+        assert server.network.calls == 2 and server.worker.waiting == 0
     assert "Traceback" not in capsys.readouterr().err
 
 
@@ -240,6 +263,8 @@ def test_more_than_the_queue_holds_is_refused_at_once_and_the_rest_is_served():
 @pytest.mark.parametrize("flags, error, text", [
     (["--port", "70000"], UsageError, "--port must be at most 65535, not 70000"),
     (["--queue", "0"], UsageError, "--queue must be at least 1, not 0"),
+    (["--more_models", "no_such.ckpt"], InputError, "no_such.ckpt: no such checkpoint"),
+    (["--more_models", "checkpoints/aecrnet_real.ckpt"], UsageError, "already a network of the name aecrnet_real"),
     (["--report"], UsageError, "unrecognized arguments: --report"),
     (["--web_dir", "no_such"], InputError, "--web_dir no_such: has no index.html; export.py .* --web writes it")])
 def test_mistakes_in_the_flags_are_one_line(flags, error, text):
@@ -255,10 +280,11 @@ def test_a_configuration_file_for_infer_serves_too(tmp_path):
 
 @pytest.mark.slow
 def test_the_command_listens_on_this_machine_alone_and_ends_at_a_signal(tmp_path):
-    command = [sys.executable, "-m", "src.cli.serve", "--port", "0"]
+    command = [sys.executable, "-m", "src.cli.serve", "--more_models", "checkpoints/aecrnet.ckpt", "--port", "0"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
-            assert process.stdout.readline().startswith("computed by ")
+            assert process.stdout.readline().startswith("aecrnet_real: computed by ")
+            assert process.stdout.readline().startswith("aecrnet: computed by ")
             port = int(re.search(r"http://127\.0\.0\.1:(\d+)/dehaze", process.stdout.readline()).group(1))
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             connection.request("POST", "/dehaze", photo())

@@ -44,8 +44,8 @@ def as_list(value: Any) -> List[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _text_rule(value: str, default: str) -> str:
-    return "" if value == default else path_rule(value)
+def _text_rule(value: str, default: Any) -> str:
+    return "" if value in as_list(default) else path_rule(value)
 
 
 def _number_rule(name: str, value: float) -> str:

@@ -1,8 +1,10 @@
 """The server's answers: POST a photo to /dehaze and get it dehazed; /health; the web page at /.
 
-Photos wait on the disk. One is computed at a time, so the memory holds one photo whatever the number of requests. What
-the server cannot take is answered at once with a status and {"error": text}:
+Photos wait on the disk. Each network has its own queue and computes one photo at a time, so the memory holds one photo
+for each network whatever the number of requests. What the server cannot take is answered at once with a status and
+{"error": text}:
 
+    400  an unknown format or network
     408  the photo came too slowly          415  it is no photo of a kind that is read here
     413  it is too large                    422  it is damaged, or too small for the network
     503  too many photos wait already       500  anything else; the server goes on
@@ -15,7 +17,7 @@ import tempfile
 import uuid
 from pathlib import Path
 from types import SimpleNamespace
-from typing import AsyncIterator
+from typing import AsyncIterator, Mapping
 
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -38,6 +40,7 @@ USAGE = """AECR-Net, a server that removes haze from photos.
 
     curl --data-binary @hazy.jpg http://HOST/dehaze -o clear.png
     curl --data-binary @hazy.jpg "http://HOST/dehaze?format=jpeg" -o clear.jpg
+    curl --data-binary @hazy.jpg "http://HOST/dehaze?model=MODEL" -o clear.png
     curl http://HOST/health
 """
 # what lets a page use several threads of WebAssembly, and nothing else of the browser
@@ -54,19 +57,32 @@ class Page(StaticFiles):
         return response
 
 
+class Worker:
+    """A network and its queue.
+
+    Attributes: waiting, the number of photos that are received or computed for it at the moment; turn, whose holder
+        may compute.
+    """
+
+    def __init__(self, dehazer: Dehazer):
+        self.dehazer, self.waiting = dehazer, 0
+
+    def start(self) -> None:
+        self.turn = asyncio.Lock()  # needs the running loop in Python 3.9
+
+
 class Server:
     """The state of a running server.
 
     Args:
-        dehazer: of one network.
+        dehazers: name -> the network that `?model=` chooses. The first is taken where a request names none.
         options: of section `serve`, and max_pixels.
 
-    Attributes: waiting, the number of photos that are received or computed at the moment.
+    Attributes: folder, where photos wait.
     """
 
-    def __init__(self, dehazer: Dehazer, options: SimpleNamespace):
-        self.dehazer, self.options = dehazer, options
-        self.waiting = 0
+    def __init__(self, dehazers: Mapping[str, Dehazer], options: SimpleNamespace):
+        self.workers, self.options = {name: Worker(dehazer) for name, dehazer in dehazers.items()}, options
 
     def app(self) -> Starlette:
         """The application, for uvicorn. Its web page is at / if `web_dir` is given."""
@@ -77,36 +93,45 @@ class Server:
             exception_handlers={HTTPException: _as_json, Exception: _as_fault}, lifespan=self._life)
 
     async def usage(self, request: Request) -> Response:
-        return PlainTextResponse(USAGE.replace("HOST", request.url.netloc))
+        return PlainTextResponse(USAGE.replace("HOST", request.url.netloc).replace("MODEL", " or ".join(self.workers)))
 
     async def health(self, request: Request) -> Response:
-        """Whether photos are accepted, and what computes them."""
-        is_full = self.waiting >= self.options.queue
-        facts = {"status": "full" if is_full else "ok", "waiting": self.waiting, "queue": self.options.queue,
-                 "runtime": self.dehazer.network.description["runtime"], "checkpoint": self.dehazer.network.path.name}
+        """Whether photos are accepted for a network, and what computes them."""
+        worker = self._worker(request)
+        is_full, network = worker.waiting >= self.options.queue, worker.dehazer.network
+        facts = {"status": "full" if is_full else "ok", "waiting": worker.waiting, "queue": self.options.queue,
+                 "runtime": network.description["runtime"], "checkpoint": network.path.name,
+                 "models": list(self.workers)}
         return JSONResponse(facts, 503 if is_full else 200)
+
+    def _worker(self, request: Request) -> Worker:
+        name = request.query_params.get("model", next(iter(self.workers)))
+        if name not in self.workers:
+            raise HTTPException(400, f"model must be one of {', '.join(self.workers)}, not {name[:40]}")
+        return self.workers[name]
 
     async def dehaze(self, request: Request) -> Response:
         """A photo of any kind that is read here -> the dehazed photo as PNG, or as `?format=` says."""
-        kind = request.query_params.get("format", "png")
+        kind, worker = request.query_params.get("format", "png"), self._worker(request)
         if kind not in FORMATS:
             raise HTTPException(400, f"format must be one of {', '.join(FORMATS)}, not {kind[:40]}")
-        if self.waiting >= self.options.queue:
-            raise HTTPException(503, f"{self.waiting} photos wait already", {"Retry-After": RETRY_SECONDS})
+        if worker.waiting >= self.options.queue:
+            raise HTTPException(503, f"{worker.waiting} photos wait already", {"Retry-After": RETRY_SECONDS})
         source = Path(self.folder, uuid.uuid4().hex)
         target = source.with_suffix(f".{kind}")
-        self.waiting += 1
+        worker.waiting += 1
         try:
             await self._receive(request, source)
-            async with self._turn:
+            async with worker.turn:
                 if await request.is_disconnected():
                     raise HTTPException(400, GONE)
-                await asyncio.get_running_loop().run_in_executor(None, self._work, source, target)
+                await asyncio.get_running_loop().run_in_executor(
+                    None, self._work, worker.dehazer, source, target)
         except BaseException:
             target.unlink(missing_ok=True)
             raise
         finally:
-            self.waiting -= 1
+            worker.waiting -= 1
             source.unlink(missing_ok=True)
         return FileResponse(target, media_type=FORMATS[kind], background=BackgroundTask(target.unlink, True))
 
@@ -127,8 +152,8 @@ class Server:
         except ClientDisconnect:
             raise HTTPException(400, GONE) from None
 
-    def _work(self, source: Path, target: Path) -> None:
-        """Dehaze one file, in the worker's thread."""
+    def _work(self, dehazer: Dehazer, source: Path, target: Path) -> None:
+        """Dehaze one file, in a thread."""
         header, limit = read_header(source), pixel_limit(self.options.max_pixels)
         if header is None:
             raise HTTPException(415, "no photo of a kind that this server reads")
@@ -137,7 +162,7 @@ class Server:
         try:
             photo = read_photo(source, self.options.max_pixels or None)
             check_size(photo.rgb, "photo")
-            write_photo(target, photo._replace(rgb=self.dehazer.dehaze(photo.rgb)))
+            write_photo(target, photo._replace(rgb=dehazer.dehaze(photo.rgb)))
         except UserError as error:
             raise HTTPException(422, one_line(error).replace(str(source), "photo")) from None
         except MemoryError:
@@ -145,7 +170,8 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def _life(self, _: Starlette) -> AsyncIterator[None]:
-        self._turn = asyncio.Lock()  # needs the running loop in Python 3.9
+        for worker in self.workers.values():
+            worker.start()
         with tempfile.TemporaryDirectory(prefix="aecrnet-") as self.folder:
             yield
 

@@ -18,7 +18,7 @@ from ..data.sources import PairSource, open_source
 from ..device import select_device
 from ..distributed.ranks import Ranks, join_ranks
 from ..errors import InputError, UsageError
-from ..files import shipped
+from ..files import found_or_shipped
 from ..network.aecrnet import Dehaze
 from ..network.checkpoint import load_checkpoint, load_into
 from ..network.fast_deconv import FastDeconv
@@ -104,17 +104,12 @@ def network(options: SimpleNamespace) -> Dehaze:
     """
     net = Dehaze(options.arch, options.dcn_sampling, options.dcn_backend)
     if options.ckpt_path and not options.resume:
-        parameters, description = load_checkpoint(_start_weights(options.ckpt_path))
+        parameters, description = load_checkpoint(found_or_shipped(options.ckpt_path))
         _require_same_graph(options, description)
         load_into(net, network_weights(parameters), options.ckpt_path)
     if options.freeze_deconv:
         net.deconv.freeze_statistics()
     return net.set_train()
-
-
-def _start_weights(path: str) -> Path:
-    """The file of `--ckpt_path`. A name such as checkpoints/aecrnet.ckpt finds a shipped file from any folder."""
-    return shipped(path) if not Path(path).exists() and shipped(path).is_file() else Path(path)
 
 
 def _require_same_graph(options: SimpleNamespace, description: Dict[str, Any]) -> None:
