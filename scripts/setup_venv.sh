@@ -75,7 +75,7 @@ setup_venv() {
         "$python" -m venv "$ROOT/.venv" || return 1
     fi
     wanted=($(cd "$ROOT" && printf '%s\n' "$@" && sed -n 's/^-r //p' "$@"))
-    if [[ " ${wanted[*]} " == *" requirements/train.txt "* ]] && takes_mindspore "$PYTHON"; then
+    if [[ " ${wanted[*]} " == *" requirements/mindspore.txt "* ]] && takes_mindspore "$PYTHON"; then
         need_openmp "$PYTHON" || return 1
     fi
     mkdir -p "$stamps"
