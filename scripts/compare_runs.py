@@ -12,7 +12,7 @@ import csv
 import html
 import io
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import yaml
 
@@ -25,8 +25,9 @@ from src.files import atomic_write
 OF_PLACE = ("ckpt_save_path", "filename", "run_name", "resume")
 CURVES = (("loss", "loss"), ("val_psnr", "validation PSNR / dB"), ("val_ssim", "validation SSIM"), ("gain", "gain"))
 BLOWN_UP = 20  # gain of a trunk that does not work
-STYLE = "body{font:15px sans-serif;margin:2em;max-width:70em}table{border-collapse:collapse}" \
-        "td,th{padding:.3em .8em;border-bottom:1px solid #ccc;text-align:left}img{max-width:100%}"
+STYLE = "body{font:15px sans-serif;margin:1.5em auto;padding:0 1em;max-width:75em}table{border-collapse:collapse}" \
+        "td,th{padding:.3em .6em;border-bottom:1px solid #ccc;text-align:left}img{width:100%}" \
+        ".curves{display:grid;grid-template-columns:repeat(auto-fit,minmax(20em,1fr));gap:1em;margin:1em 0}"
 
 
 class Run(NamedTuple):
@@ -94,10 +95,10 @@ def page(runs: Sequence[Run]) -> str:
               for run in runs]
     others = [[name, *(_text(run.options.get(name)) for run in runs)] for name in differing(runs)]
     parts = ["<h1>Trainings</h1>", _table(["run", "steps", "best PSNR / dB", "best SSIM"], scores),
-             f'<p><img alt="curves of the runs" src="data:image/png;base64,{_curves(runs)}"></p>']
+             f'<div class="curves">{"".join(_curves(runs))}</div>']
     parts += ["<h2>Options that differ</h2>", _table(["option", *(run.name for run in runs)], others)] if others else []
-    return f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Trainings</title><style>{STYLE}</style>' \
-           f'{"".join(parts)}</html>\n'
+    return f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">' \
+           f'<title>Trainings</title><style>{STYLE}</style>{"".join(parts)}</html>\n'
 
 
 def differing(runs: Sequence[Run]) -> List[str]:
@@ -116,27 +117,28 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"<table>{''.join(lines)}</table>"
 
 
-def _curves(runs: Sequence[Run]) -> str:
-    """One picture for each column that a run has, as PNG in base64."""
+def _curves(runs: Sequence[Run]) -> Iterator[str]:
+    """A picture for each column that a run has, as HTML."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    shown = [(column, label) for column, label in CURVES if any(run.curve(column)[0] for run in runs)]
-    figure, axes = pyplot.subplots(max(1, len(shown)), figsize=(9, 3 * max(1, len(shown))), dpi=100, squeeze=False)
-    for axis, (column, label) in zip(axes[:, 0], shown):
-        for run in runs:
-            axis.plot(*run.curve(column), "o-" if column.startswith("val") else "-", markersize=3, label=run.name)
-        largest = max(max(run.curve(column)[1], default=0) for run in runs)
+    for column, label in CURVES:
+        curves = {run.name: run.curve(column) for run in runs}
+        if not any(steps for steps, _ in curves.values()):
+            continue
+        figure, axis = pyplot.subplots(figsize=(6, 3.5), dpi=100, layout="tight")
+        for name, points in curves.items():
+            axis.plot(*points, "o-" if column.startswith("val") else "-", markersize=3, label=name)
+        largest = max(max(values, default=0) for _, values in curves.values())
         axis.set(xlabel="step", ylabel=label, yscale="log" if column == "gain" and largest > BLOWN_UP else "linear")
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
-    figure.tight_layout()
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    pyplot.close(figure)
-    return base64.b64encode(file.getvalue()).decode()
+        axis.legend()
+        file = io.BytesIO()
+        figure.savefig(file, format="png")
+        pyplot.close(figure)
+        yield f'<img alt="{label}" src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
 
 
 if __name__ == "__main__":

@@ -38,9 +38,11 @@ def test_the_page_holds_curves_scores_and_differing_options(tmp_path, capsys):
                  "0.9 in step 4 (start 0.5)", "<td>lr</td><td>0.1</td><td>0.2</td>"):
         assert said in text
     assert "<td>epochs</td>" not in text and "ckpt_save_path" not in text and "http" not in text
-    picture = base64.b64decode(text.split("base64,")[1].split('"')[0])
-    with Image.open(io.BytesIO(picture)) as image:
-        assert image.size == (900, 1200)
+    pictures = [base64.b64decode(part.split('"')[0]) for part in text.split("base64,")[1:]]
+    assert len(pictures) == 4
+    for picture in pictures:
+        with Image.open(io.BytesIO(picture)) as image:
+            assert image.size == (600, 350)
     assert "2 runs" in capsys.readouterr().out
 
 
