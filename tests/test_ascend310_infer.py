@@ -189,14 +189,23 @@ def test_local_colour_map_is_that_of_infer(work_size, strength, size, dtype, mod
     assert difference.max() <= level and difference.mean() <= 1e-2 * level
 
 
-@pytest.mark.parametrize("work_size", [0, -1])
-def test_model_of_one_size_takes_larger_photos_as_in_python(work_size, models, lite, tmp_path, mode_kept):
+@pytest.fixture(scope="module")
+def one_size(models, tmp_path_factory):
+    """A model of one size for Lite, and the same model in MindSpore."""
     net, _ = load_network(models["paper"].checkpoint)
-    original, rewritten = tmp_path / "one.mindir", tmp_path / "lite.mindir"
-    write_model(net, original, "MINDIR", (148, 160))
-    rewrite_for_lite20(original, rewritten)
-    write_sidecar(rewritten, "paper", (148, 160))
-    dehazer = Dehazer(network=MindirRunner(original), overlap=32, work_size=work_size)
+    folder, mode = tmp_path_factory.mktemp("one_size"), ms.get_context("mode")
+    write_model(net, folder / "one.mindir", "MINDIR", (148, 160))
+    rewrite_for_lite20(folder / "one.mindir", folder / "lite.mindir")
+    write_sidecar(folder / "lite.mindir", "paper", (148, 160))
+    runner = MindirRunner(folder / "one.mindir")
+    ms.set_context(mode=mode)
+    return folder / "lite.mindir", runner
+
+
+@pytest.mark.parametrize("work_size", [0, -1])
+def test_model_of_one_size_takes_larger_photos_as_in_python(work_size, one_size, lite, tmp_path, mode_kept):
+    rewritten, runner = one_size
+    dehazer = Dehazer(network=runner, overlap=32, work_size=work_size)
     for size in ((61, 98), (170, 261), (150, 90)):
         Image.fromarray(smooth_photo(3, *size)).save(tmp_path / "photo.png")
         run(lite, "--model_path", rewritten, "--input", tmp_path / "photo.png", "--output", tmp_path / "out",
