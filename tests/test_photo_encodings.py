@@ -1,5 +1,6 @@
 """A result of the kind of its source is encoded as the source was: 16 bits, subsampling, lossless, compression."""
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image, JpegImagePlugin, features
 
 import files
 from src.data.formats import KINDS, is_written
-from src.data.photo import Photo
+from src.data.photo import Encoding, Photo
 from src.data.reading import read_header, read_photo, read_pictures
 from src.data.writing import write_photo, write_pictures
 from src.errors import InputError
@@ -191,6 +192,22 @@ def test_alpha_is_held_or_refused(tmp_path, kind):
         return
     write_photo(path, Photo(SMOOTH, alpha))
     assert np.array_equal(read_photo(path).alpha, alpha)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if is_written(kind)], ids=lambda kind: kind.name)
+def test_a_full_disk_is_named(tmp_path, kind):
+    """A limit on the size of files stands for the disk."""
+    resource = pytest.importorskip("resource")
+    encoding = Encoding("TIFF", compression="tiff_lzw")
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(InputError, match="cannot be written .File too large"):
+            write_photo(tmp_path / f"a{kind.suffixes[0]}", Photo(NOISE, encoding=encoding))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_kind_that_is_not_written_is_named(tmp_path):

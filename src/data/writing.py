@@ -1,6 +1,7 @@
 """Photo -> a file in the kind of its suffix, with all that the kind can hold. docs/formats.md lists the kinds."""
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
@@ -15,6 +16,7 @@ from .pixels import to_8_bits
 
 QUALITY = 95  # of JPEG, WebP and AVIF
 LONGEST_SEGMENT = 65500  # bytes of EXIF or XMP in a JPEG file
+CODESTREAMS = (".j2k", ".j2c", ".jpc")  # JPEG 2000 without the container of .jp2
 SUBSAMPLING = -1  # Pillow's number for its own choice
 PNG_LEVEL = 1  # 12 megapixels take 1.3 s to write; Pillow's default of 6 takes 5.1 s and saves a sixth of the file
 
@@ -46,7 +48,8 @@ def write_pictures(path: PathLike, photos: Sequence[Photo], quality: int = QUALI
             else:
                 _save(temporary, fitted, kind, quality)
     except Exception as error:  # an encoder also fails on a damaged colour profile
-        raise InputError(f"{path}: cannot be written ({one_line(error)})") from None
+        reason = getattr(error, "strerror", None) or one_line(error)  # without the temporary name
+        raise InputError(f"{path}: cannot be written ({reason})") from None
     return tuple(dict.fromkeys(note for some in notes for note in some))
 
 
@@ -111,7 +114,11 @@ def _save(path: Path, photos: Sequence[Photo], kind: formats.Kind, quality: int)
             options.update({} if loop is None else {"loop": loop})
         if photos[0].alpha is not None:  # a frame must not shine through the next
             options.update({"GIF": {"disposal": 2}, "WEBP": {"kmin": 0, "kmax": 1}}.get(kind.format, {}))
-    images[0].save(path, kind.format, **options)
+    if path.suffix.lower() in CODESTREAMS:
+        options["no_jp2"] = True
+    file = io.BytesIO()  # into a file, encoders write on their own: on a full disk they cut it short without an error
+    images[0].save(file, kind.format, **options)
+    path.write_bytes(file.getbuffer())
     if kind is formats.TIFF:
         tiff_writing.place_exif(path, photos[0].metadata.exif)
 
