@@ -274,6 +274,8 @@ def test_truncated_clip_is_refused_before_any_work(tmp_path):
     (None, "no such file"),
     (b"", "cannot be read as a video"),
     (b"not a video", "cannot be read as a video"),
+    (b"version https://git-lfs.github.com/spec/v1\n", "cannot be read as a video .a Git LFS pointer"),
+    (b"<!DOCTYPE html><html></html>", "cannot be read as a video .a web page"),
     (b"YUV4MPEG2 W64 H48 F25:1 Ip C444\n", "no frames"),
     (b"YUV4MPEG2 W1 H48 F25:1 Ip C444\nFRAME\n" + bytes(3 * 48), "frames of 1x48 are too small"),
 ])

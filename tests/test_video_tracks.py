@@ -1,5 +1,6 @@
 """A dehazed video keeps tags, chapters, languages, sound and subtitles where its container can, and names the rest."""
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from clips import add_sound, picture, write
 
 from src.video.dehaze import dehaze_video
+from src.video.metadata import copy_chapters
 
 TAGS = {"title": "Holiday", "comment": "by the sea", "date": "2024", "location": "+52.5000+013.4000/",
         "creation_time": "2024-05-06T07:08:09.000000Z"}
@@ -56,6 +58,15 @@ def test_tags_chapters_and_languages_are_kept(tmp_path, source, target):
     assert {key: tags.get(key) for key in TAGS} == TAGS
     assert languages == ["eng", "ger" if ".mov" in (source, target) else "deu", "jpn"] and chapters == ["one", "two"]
     assert stats.audio and not [note for note in stats.notes if "left out" in note]
+
+
+@needs_chapters
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
+def test_chapters_that_an_old_pyav_cannot_read_are_named(tmp_path, suffix):
+    for path, found in ((rich(tmp_path, suffix), 1), (write(tmp_path / f"plain{suffix}", pictures(3)), 0)):
+        with av.open(str(path)) as file:
+            old = SimpleNamespace(name=str(path), format=file.format)  # without the method `chapters`
+        assert copy_chapters(old, None) == ["chapters: left out, PyAV 16 or later keeps them"] * found
 
 
 @pytest.mark.parametrize("target", [".mp4", ".mov", ".mkv"])

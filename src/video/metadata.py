@@ -1,6 +1,7 @@
 """What a video file says beside pictures and sound: title, date, place, languages, chapters."""
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional
 
@@ -14,7 +15,9 @@ FIELDS_OF_MP4 = ("title", "artist", "album_artist", "composer", "album", "date",
                  "description", "synopsis", "location", "creation_time", "grouping", "lyrics", "keywords")
 # ISO 639-2 has two codes for some languages; MOV has numbers for one of them
 LANGUAGES_OF_MOV = {"deu": "ger", "ell": "gre", "fre": "fra", "isl": "ice", "nld": "dut", "zho": "chi"}
-CHAPTERS_OF_MATROSKA = b"\x10\x43\xa7\x70"
+# kind of a file -> what stands in it, near its beginning or its end, if it has chapters
+MARKS_OF_CHAPTERS = {"matroska": rb"\x10\x43\xa7\x70", "mov": rb"chpl|tref.{4}chap"}
+LONG = 2 ** 20  # bytes
 TYPES = {"video": "pictures", "audio": "sound", "subtitle": "subtitles", "data": "data", "attachment": "attachment"}
 
 
@@ -61,8 +64,12 @@ def copy_chapters(source: av.container.InputContainer, result: av.container.Outp
         result.set_chapters(source.chapters())
         return []
     with open(source.name, "rb") as file:
-        found = "matroska" in source.format.name and CHAPTERS_OF_MATROSKA in file.read(2 ** 20)
-    return ["chapters: left out, PyAV 16 or later keeps them"] * found  # those of MP4 are a stream, and named as one
+        ends = file.read(LONG)
+        file.seek(max(len(ends), file.seek(0, 2) - LONG))
+        ends += file.read()
+    marks = [mark for kind, mark in MARKS_OF_CHAPTERS.items() if kind in source.format.name]
+    found = any(re.search(mark, ends, re.DOTALL) for mark in marks)
+    return ["chapters: left out, PyAV 16 or later keeps them"] * found
 
 
 def missing(source: av.container.InputContainer, result: av.container.InputContainer, pairs: Dict[int, Optional[int]]

@@ -10,6 +10,7 @@ from typing import List, Optional, Tuple
 import av
 
 from ..errors import InputError, one_line
+from ..files import mistaken_download
 from .clip import Clip
 from .colours import CURVES, OTHER_MATRICES, Colours, colours_of
 from .frames import Turn, Upright, is_transparent, turn_of
@@ -53,6 +54,10 @@ def probe(path: Path) -> Clip:
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    with open(path, "rb") as file:
+        mistake = mistaken_download(file.read(1000))
+    if mistake:
+        raise InputError(f"{path}: cannot be read as a video ({mistake})")
     look = _Look()
     try:
         with open_media(path) as container:
