@@ -25,6 +25,10 @@ VGG19_CONVS = {0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128), 10: (256, 1
 
 @pytest.fixture(scope="module")
 def official(golden_official):
+    return official_state(golden_official)
+
+
+def official_state(golden_official):
     """The authors' state dict, written down from their code, with the weights of the golden files."""
     shapes = {
         "down1.1": (64, 3, 7, 7), "down2.0": (128, 64, 3, 3), "down3.0": (256, 128, 3, 3),
