@@ -8,5 +8,6 @@ source scripts/setup_venv.sh
 install_packages ascend310_infer/packages.txt tests/packages.txt
 need_mindspore
 setup_venv requirements.txt requirements/{test,convert,onnx,openvino,photos,serve}.txt
-# a process for each core up to four; the tests of a file share what they compile, so they stay together
-exec "$PYTHON" -m pytest tests -rs --numprocesses "$(nproc)" --maxprocesses 4 --dist loadfile "$@"
+# a process for each core up to four; the tests of a file share what they compile, so they stay together, in the order of
+# tests/conftest.py
+exec "$PYTHON" -m pytest tests -rs --numprocesses "$(nproc)" --maxprocesses 4 --dist loadfile --no-loadscope-reorder "$@"
