@@ -60,7 +60,7 @@ def speed(dehazer: Dehazer, size: Tuple[int, int], every: int) -> Tuple[float, f
     """Frames a second, and CPU seconds of a frame."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "hazy.mp4", Path(folder) / "clear.mp4"
-        write_clip(source, (frame for (frame,) in seen([demo_pairs()[0][1]], size, moving=True)))
+        write_clip(source, size, (frame for (frame,) in seen([demo_pairs()[0][1]], size, moving=True)))
         start = time.process_time()
         stats = dehaze_video(source, target, FrameDehazer(dehazer, BLEND, every))
         return stats.frames / stats.seconds, (time.process_time() - start) / stats.frames
@@ -114,12 +114,11 @@ def seen(photos: List[np.ndarray], size: Tuple[int, int], moving: bool) -> Itera
         yield frames
 
 
-def write_clip(path: Path, frames: Iterator[np.ndarray]) -> None:
+def write_clip(path: Path, size: Tuple[int, int], frames: Iterator[np.ndarray]) -> None:
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libx264", rate=25, options={"crf": "20", "preset": "veryfast"})
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt, (stream.width, stream.height) = "yuv420p", size
         for frame in frames:
-            stream.height, stream.width = frame.shape[:2]
             file.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
         file.mux(stream.encode())
 

@@ -5,9 +5,12 @@ import sys
 from pathlib import Path
 
 import benchmark as benchmark_command
+import large_photos
 import pytest
+import videos
 
 import benchmark_cases
+from src.errors import UsageError
 
 pytestmark = pytest.mark.slow
 
@@ -41,3 +44,23 @@ def test_bad_flags_end_in_one_line():
                             (("--repeats", "0"), "--repeats 0")):
         run = benchmark(*arguments)
         assert run.returncode == 2 and word in run.stderr and run.stderr.count("\n") == 1
+
+
+def test_large_photos_prints_seconds_and_memory_of_each_size(capsys):
+    large_photos.main(["--sizes", "320x240", "64x48", "--runtimes", "onnxruntime", "--calls", "1"])
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[:2] for row in rows] == [["320x240", "onnxruntime"], ["64x48", "onnxruntime"]]
+    assert all(float(row[2]) > 0 and 50 < float(row[6].split()[0]) < 2000 for row in rows)
+
+
+def test_videos_prints_the_speed_of_each_size_and_interval(capsys):
+    videos.main(["--sizes", "64x48", "--network_every", "2", "3", "--runtime", "onnxruntime", "--precision", "float32"])
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[:2] for row in rows] == [["64x48", "2"], ["64x48", "3"]]
+    assert all(float(row[2]) > 0 for row in rows)
+
+
+def test_a_size_that_is_none_is_one_line(capsys):
+    for command in (large_photos, videos):
+        with pytest.raises(UsageError, match="--sizes 12: must be WIDTHxHEIGHT"):
+            command.main(["--sizes", "12"])
