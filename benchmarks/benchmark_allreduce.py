@@ -6,8 +6,8 @@
 Prints the median and the fastest of 10 runs on rank 0 while all ranks work. With several ranks, whole steps come in
 turns: without averaging; with the one operation between ranks that a step has; and with an operation for each gradient,
 the losses and the two kinds of flags, 35 as up to version 0.1. Then come the operations alone: the average of the
-gradients by one operation and by one for each gradient, and a number gathered. The flags are those of train.py. The
-images are random.
+gradients by one operation and by one for each gradient, and a number gathered. The flags are those of train.py, and
+--eager, which compiles nothing: many ranks on few cores compile for minutes. The images are random.
 """
 from __future__ import annotations
 
@@ -25,20 +25,26 @@ from src.cli import config
 from src.cli.entry import run_as_program
 
 SECTIONS = ("model", "device", "data", "train", "contrast", "checkpoint")
+EAGER = "--eager"
 REPEATS = 10
 
 
 def main() -> None:
-    options = config.parse(sys.argv[1:], SECTIONS, __doc__.splitlines()[0])
+    flags = [flag for flag in sys.argv[1:] if flag != EAGER]
+    options = config.parse(flags, SECTIONS, __doc__.splitlines()[0])
     options.contra_lambda = 0
     if os.getenv("MS_ROLE") == "MS_WORKER":
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[int(os.environ["RANK_ID"]) % len(cores)]})  # before MindSpore counts them
+    import mindspore
+
     from src.distributed.ranks import Ranks
     from src.train import setup
     from src.train.cell import MeanOverRanks
 
     ranks = setup.init_device(options)
+    if EAGER in sys.argv:
+        mindspore.set_context(mode=mindspore.PYNATIVE_MODE)
     if ranks.size == 1:
         print_times(ranks, {"step": step(options, ranks)})
         return

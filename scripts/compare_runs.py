@@ -27,7 +27,7 @@ CURVES = (("loss", "loss"), ("val_psnr", "validation PSNR / dB"), ("val_ssim", "
 BLOWN_UP = 20  # gain of a trunk that does not work
 STYLE = "body{font:15px sans-serif;margin:1.5em auto;padding:0 1em;max-width:75em}table{border-collapse:collapse}" \
         "td,th{padding:.3em .6em;border-bottom:1px solid #ccc;text-align:left}img{width:100%}" \
-        ".curves{display:grid;grid-template-columns:repeat(auto-fit,minmax(20em,1fr));gap:1em;margin:1em 0}"
+        ".curves{display:grid;grid-template-columns:repeat(auto-fit,minmax(max(20em,40%),1fr));gap:1em;margin:1em 0}"
 
 
 class Run(NamedTuple):
