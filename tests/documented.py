@@ -41,7 +41,6 @@ NEEDS = {  # what a command needs that the tests lack, or which test runs it: be
     "python -m http.server": "serves until it is stopped",
     "python scripts/convert_weights.py vgg19": "needs a download; test_torchvisions_vgg19_gives_the_golden_features",
     "python eval.py --dir_data SOTS50": "the set is not part of the project",
-    "python eval.py --dir_data ... --work_size": "the videos are not part of the project",
 }
 
 
