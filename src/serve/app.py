@@ -93,7 +93,7 @@ class Server:
             exception_handlers={HTTPException: _as_json, Exception: _as_fault}, lifespan=self._life)
 
     async def usage(self, request: Request) -> Response:
-        return PlainTextResponse(USAGE.replace("HOST", request.url.netloc).replace("MODEL", " or ".join(self.workers)))
+        return PlainTextResponse(USAGE.replace("HOST", request.url.netloc).replace("MODEL", list(self.workers)[-1]))
 
     async def health(self, request: Request) -> Response:
         """Whether photos are accepted for a network, and what computes them."""
