@@ -172,8 +172,13 @@ class Bucket:
         if self.fails:
             self.fails -= 1
             raise OSError("no connection")
-        shutil.copytree(src_url, self.folder, dirs_exist_ok=True)
+        shutil.copytree(src_url, self.folder, dirs_exist_ok=True, copy_function=self.copy_whole)
         self.seen.append(sorted(path.name for path in Path(src_url).rglob("*")))
+
+    @staticmethod
+    def copy_whole(source, target):
+        shutil.copy(source, f"{target}.part")
+        os.replace(f"{target}.part", target)
 
 
 def wait_for(condition, seconds=60):

@@ -138,7 +138,7 @@ def _core(openvino):
 
 def _on_openvino(openvino, path, model, precision) -> _Opened:
     core = _core(openvino)
-    name = {"float32": "f32", "bfloat16": "bf16", INT8: _fastest_float(core)}[precision]
+    name = _fastest_float(core) if precision == INT8 else {"float32": "f32", "bfloat16": "bf16"}[precision]
     try:
         network = core.read_model(model)
         shape = [side.get_length() if side.is_static else None for side in network.input(0).get_partial_shape()]
