@@ -36,6 +36,10 @@ NEEDS = {  # what a command needs that the tests lack, or which test runs it: be
     "curl --data-binary": "needs a server; test_a_photo_comes_back_dehazed",
     "curl http://127.0.0.1": "needs a server; test_the_health_page_says_what_computes",
     "docker ": "needs docker",
+    "python scripts/calibrate_int8.py": "needs whole trained weights; "
+        "test_the_script_measures_ranges_that_hold_the_values",
+    "python infer.py holiday/ --ckpt_path ckpt/aecrnet_best.ckpt --precision int8": "needs their ranges; "
+        "test_openvino_names_int8_and_computes_nearly_the_same",
     "python benchmarks/": "measures for minutes",
     "python -m src.cli.launch --workers 2 benchmarks/": "measures for minutes",
     "python -m http.server": "serves until it is stopped",

@@ -83,6 +83,7 @@ def world(tmp_path_factory):
     (folder / "checkpoints").mkdir()
     parameters = {parameter.name: parameter for parameter in SmallNet("paper").get_parameters()}
     save_checkpoint(folder / "checkpoints/aecrnet.ckpt", parameters, describe(SmallNet("paper")))
+    (folder / "checkpoints/aecrnet_real.ckpt").symlink_to(ROOT / "checkpoints/aecrnet_real.ckpt")
     (folder / "bin").mkdir()
     small = f"PYTHONPATH={ROOT} exec {sys.executable} {ROOT}/tests/documented_training.py"
     (folder / "bin/python").write_text(f'#!/bin/sh\n{small} "$@"\n')
