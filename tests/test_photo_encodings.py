@@ -194,6 +194,14 @@ def test_alpha_is_held_or_refused(tmp_path, kind):
     assert np.array_equal(read_photo(path).alpha, alpha)
 
 
+def test_the_still_picture_before_an_animated_png_is_no_frame(tmp_path):
+    still, *frames = (Image.fromarray(np.roll(NOISE, shift, axis=1)) for shift in (0, 5, 10))
+    still.save(tmp_path / "a.png", save_all=True, append_images=frames, default_image=True, duration=120)
+    photos = list(read_pictures(tmp_path / "a.png"))
+    assert [photo.encoding.duration for photo in photos] == [120, 120] and photos[0].pictures == 2
+    assert all(np.array_equal(photo.rgb, frame) for photo, frame in zip(photos, frames))
+
+
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if is_written(kind)], ids=lambda kind: kind.name)
 def test_a_full_disk_is_named(tmp_path, kind):
     """A limit on the size of files stands for the disk."""

@@ -120,10 +120,11 @@ def _pictures(path: Path, max_pixels: Optional[int]) -> Iterator[Photo]:
         _prepare(path)
         with _open(path, max_pixels) as opened:
             count = getattr(opened, "n_frames", 1)
-            for number in range(count):
+            first = int(count > 1 and getattr(opened, "default_image", False))  # of a PNG, for viewers of no animations
+            for number in range(first, count):
                 opened.seek(number)
                 photo = _picture(path, opened)
-                yield photo._replace(pictures=count)
+                yield photo._replace(pictures=count - first)
 
 
 def _starts_with(path: Path, magic: Tuple[bytes, ...]) -> bool:
