@@ -21,3 +21,8 @@ class UsageError(UserError):
 def one_line(error: BaseException) -> str:
     """The message of `error` on one line, or the name of its type if there is no message."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def printable(name: object) -> str:
+    """The name of a file for a line on the terminal: what would break the line is escaped."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(name))

@@ -204,6 +204,16 @@ def test_names_that_are_no_text_are_done(run, folder):
     assert "caf" in (folder / "out/report.html").read_text(encoding="utf-8")
 
 
+def test_names_with_line_breaks_break_no_line(run, folder, capsys):
+    Image.fromarray(PHOTO).save("in/a\nb.gif", save_all=True, append_images=[Image.fromarray(PHOTO[::-1])])
+    os.rename("in/a\nb.gif", "a\nb.gif")
+    assert run("a\nb.gif", "-o", "x\ny.jpg") == 0
+    shown = capsys.readouterr()
+    assert "1 of 1 dehazed: x\\ny.jpg\n" in shown.out
+    assert "note: a\\nb.gif: only the first of 2 pictures\n" in shown.err
+    assert run("a\nb.gif", "-o", "x\ny.jpg") == 0 and "the first is x\\ny.jpg (" in capsys.readouterr().out
+
+
 def test_names_of_255_bytes_are_done(run, folder):
     for stem in ("x" * 251, "é" * 125 + "x"):
         shutil.copy("in/a.png", f"in/{stem}.png")

@@ -24,7 +24,7 @@ from ..data.images import check_size
 from ..dehaze.dehazer import Dehazer
 from ..dehaze.plan import Job, Plan, plan
 from ..dehaze.work_size import AUTO_SIDE, FULL, WHOLE_PIXELS
-from ..errors import UsageError, UserError, one_line
+from ..errors import UsageError, UserError, one_line, printable
 from ..report.report import Report, software_versions
 from . import config
 from .dehazer_options import check_options, open_dehazer
@@ -60,7 +60,7 @@ def main(argv: Optional[List[str]] = None) -> int:
             failures += 1
 
     place = jobs[0].target if len(jobs) == 1 else options.output
-    print(f"{len(jobs) - failures} of {len(jobs)} dehazed: {place}")
+    print(f"{len(jobs) - failures} of {len(jobs)} dehazed: {printable(place)}")
     if failures:
         print(f"error: {failures} of {len(jobs)} could not be dehazed, named above", file=sys.stderr)
     return 1 if failures or planned.faults else 0
@@ -75,7 +75,7 @@ def say(planned: Plan) -> None:
     if planned.existing:
         count, total = len(planned.existing), len(planned.existing) + len(planned.jobs)
         videos = "; a video that was not finished starts anew" if any(job.is_video for job in planned.jobs) else ""
-        print(f"{count} of {total} results exist and are kept, the first is {planned.existing[0].target} "
+        print(f"{count} of {total} results exist and are kept, the first is {printable(planned.existing[0].target)} "
               f"(--overwrite replaces them){videos}")
 
 
@@ -128,24 +128,26 @@ def dehaze_clip(dehazer: Dehazer, job: Job, options: SimpleNamespace) -> bool:
         check_size(frame, str(job.source))
         return dehaze(frame)
 
-    with tqdm(unit="frame", desc=job.source.name, dynamic_ncols=True, bar_format=FRAMES_A_SECOND) as bar:
+    with tqdm(unit="frame", desc=printable(job.source.name), dynamic_ncols=True, bar_format=FRAMES_A_SECOND) as bar:
         def show(done: int, frames: int) -> None:
             bar.total = frames
             bar.update()
 
         try:
             stats = dehaze_video(job.source, job.target, restore, show,
-                                 lambda line: bar.write(f"{job.target}: {line}"))
+                                 lambda line: bar.write(f"{printable(job.target)}: {line}"))
         except UserError as error:
             bar.write(f"error: {one_line(error)}", file=sys.stderr)
             return False
         except MemoryError:
-            bar.write(f"error: {job.source}: not enough memory; a smaller --work_size needs less", file=sys.stderr)
+            bar.write(f"error: {printable(job.source)}: not enough memory; a smaller --work_size needs less",
+                      file=sys.stderr)
             return False
         except KeyboardInterrupt:
-            bar.write(f"{job.target}: not finished and not kept; the next run starts this video anew", file=sys.stderr)
+            bar.write(f"{printable(job.target)}: not finished and not kept; the next run starts this video anew",
+                      file=sys.stderr)
             raise
-    print(f"{job.target}: {stats.summary()}")
+    print(f"{printable(job.target)}: {stats.summary()}")
     return True
 
 

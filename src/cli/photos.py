@@ -19,7 +19,7 @@ from ..data.writing import write_photo, write_pictures
 from ..dehaze.dehazer import Dehazer
 from ..dehaze.pipeline import dehaze_all, sort_by_size
 from ..dehaze.plan import Job
-from ..errors import InputError, UserError, one_line
+from ..errors import InputError, UserError, one_line, printable
 from ..report.report import as_shown
 
 
@@ -54,7 +54,8 @@ class Photos:
             for job in several:
                 self._count(_attempt(self._dehaze_pictures, job), bar)
         for note, count in self.notes.items():
-            print(f"note: {self._first[note]}{f' and {count - 1} more' if count > 1 else ''}: {note}", file=sys.stderr)
+            files = printable(self._first[note]) + (f" and {count - 1} more" if count > 1 else "")
+            print(f"note: {files}: {note}", file=sys.stderr)
 
     def _count(self, outcome: Any, bar: tqdm) -> None:
         if isinstance(outcome, UserError):
