@@ -123,6 +123,8 @@ def mistaken_download(content: bytes) -> str:
         return "a Git LFS pointer, not the file itself; run `git lfs pull`, or download the file from its page"
     if start.startswith((b"<!doctype html", b"<html", b"<?xml")):
         return "a web page, not the file that it offers; open the page in a browser and download the file there"
+    if content.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL ")):
+        return "a JPEG XL photo, whatever its name says; convert it to PNG"
     return ""
 
 

@@ -86,6 +86,7 @@ def test_a_kind_that_is_not_read_here_is_named_with_the_remedy(tmp_path, monkeyp
     ("a.dng", b"II*\0\x08" + bytes(100), "damaged at its beginning, or no camera raw"),
     ("a.jpg", b"", "the file is empty"), ("a.png", bytes(100), "damaged at its beginning, or no PNG"),
     ("a.tif", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer, not the file itself"),
+    ("a.jpg", b"\xff\x0a\xfa\x1f\x01\x91\x08\x06\x01\x00", "a JPEG XL photo, whatever its name says"),
     ("a.jpg", b"<!DOCTYPE html><html></html>", "a web page, not the file")))
 def test_a_file_that_is_no_photo_is_named_with_what_it_is(tmp_path, name, content, text):
     for package, suffix in (("pillow_heif", ".heic"), ("rawpy", ".dng")):
