@@ -22,11 +22,12 @@ SAID = "interrupted; what was finished is kept"
 
 @pytest.fixture
 def photos(tmp_path):
-    """Forty photos in hazy/ and the same in GT/."""
+    """Forty photos in hazy/ and the same in GT/. They take seconds, so that a late signal
+    still finds work to interrupt."""
     for kind in ("hazy", "GT"):
         (tmp_path / "set" / kind).mkdir(parents=True)
         for index in range(40):
-            image = np.random.default_rng(index).integers(0, 256, (96, 128, 3)).astype(np.uint8)
+            image = np.random.default_rng(index).integers(0, 256, (240, 320, 3)).astype(np.uint8)
             write_image(tmp_path / f"set/{kind}/{index:02}.png", image)
     return tmp_path / "set"
 
