@@ -18,8 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from src.errors import InputError
-
-PASSES = 6  # passes through the shared block
+from src.spec import PASSES
 
 
 @functools.cache

@@ -298,7 +298,7 @@ def as_floats(images: Tensor, device: Union[str, torch.device]) -> Tensor:
     return images.to(device, non_blocking=True).float() / 255
 
 
-def loss_of(out: Tensor, clear: Tensor, pooled: float, fft: float, squared: float = 0.0) -> tuple[Tensor, Tensor]:
+def loss_of(out: Tensor, clear: Tensor, pooled: float, fft: float, squared: float) -> tuple[Tensor, Tensor]:
     """(loss, L1). `pooled` adds L1 of the means over 8 and 32 pixels, because haze has low frequencies. `fft` adds L1
     of the Fourier transforms (Cho et al., MIMO-UNet, ICCV 2021), which weighs details far more than brightness.
     `squared` adds the mean squared difference, which weighs what dense smoke hides."""

@@ -12,6 +12,8 @@ TAPS = 9  # of the network's deformable convolution, whose kernel is 3x3
 RGB_MEAN = (0.58726025, 0.59813744, 0.63799095)
 RGB_STD = (0.18993913, 0.18339698, 0.17736082)
 
+PASSES = 6  # through the shared block
+
 MULTIPLE = 4  # pixels: the encoder halves the size twice, so sides and starts of tiles are multiples of it
 MIN_SIDE = 16  # pixels; for a shorter side, the quarter-size map is smaller than the reach of a deformable kernel
 RECEPTIVE_FIELD = 145  # pixels across, as ascend310_infer/inc/options.h counts them

@@ -13,7 +13,6 @@ from src.dehaze.dehazer import BENCHMARK_CHECKPOINT, SHIPPED_CHECKPOINT, Dehazer
 from src.errors import InputError, UsageError
 from src.network.weights import load_weights
 from src.runtime.onnx_int8 import (
-    PASSES,
     QUANTIZED,
     Int8Graph,
     ranges_path,
@@ -25,6 +24,7 @@ from src.runtime.onnx_int8 import (
 from src.runtime.onnx_model import onnx_model
 from src.runtime.onnx_runner import OnnxRunner, import_runtime
 from src.runtime.opening import NetworkChoice
+from src.spec import PASSES
 
 RANGES = {name: [(-1.0, 2.0)] * PASSES for name in QUANTIZED}
 

@@ -117,7 +117,7 @@ def test_gradients_of_a_step_are_those_of_the_mindspore_cell():
     net.load_state_dict({value.name: torch.from_numpy(value.asnumpy()) for value in reference.get_parameters()})
 
     hazy, clear = image(51, (2, 3, 48, 48)), image(61, (2, 3, 48, 48))
-    loss, _ = train.loss_of(net(torch.from_numpy(hazy)), torch.from_numpy(clear), pooled=0, fft=0)
+    loss, _ = train.loss_of(net(torch.from_numpy(hazy)), torch.from_numpy(clear), pooled=0, fft=0, squared=0)
     loss.backward()
     own = dict(net.named_parameters())
     cell = TrainOneStepCell(NetWithCRLossCell(reference), Adam(weights))
@@ -139,7 +139,7 @@ def test_parts_of_the_loss_have_their_weights():
     parts = {"pooled": sum(means), "fft": np.mean([np.abs(spectrum.real), np.abs(spectrum.imag)]),
              "squared": (error ** 2).mean()}
     for name, expected in parts.items():
-        loss, l1 = train.loss_of(out, clear, **{"pooled": 0, "fft": 0, name: 0.25})
+        loss, l1 = train.loss_of(out, clear, **{**dict.fromkeys(parts, 0), name: 0.25})
         assert l1.item() == pytest.approx(np.abs(error).mean(), rel=1e-5)
         assert (loss - l1).item() == pytest.approx(0.25 * expected, rel=1e-4)
 
@@ -228,7 +228,7 @@ def test_every_parameter_moves(muon):
     steps = optimizer.Optimizer(net, muon)
     for _ in range(2):  # while the filter of the offsets is zero, it passes on no gradient
         net.zero_grad()
-        train.loss_of(net(hazy), hazy, 0.5, 0.1)[0].backward()
+        train.loss_of(net(hazy), hazy, 0.5, 0.1, 0)[0].backward()
         steps.step(1e-3)
     still = [name for name, value in net.named_parameters() if torch.equal(value, before[name])]
     assert not still

@@ -13,7 +13,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from ..spec import MULTIPLE, RGB_MEAN, RGB_STD, VALUE_RANGE
+from ..spec import MULTIPLE, PASSES, RGB_MEAN, RGB_STD, VALUE_RANGE
 from .dcn import DCN, DeformConv2d
 from .fast_deconv import FastDeconv
 from .layers import ReflectionPad, Shift, WideConv, conv2d, reflect, spread, upsample
@@ -164,7 +164,7 @@ class Dehaze(nn.Cell):
         return self.dcn_block(self.dcn_block(x))
 
     def _six_passes(self, x):
-        for _ in range(6):
+        for _ in range(PASSES):
             x = self.block(x)
         return x
 

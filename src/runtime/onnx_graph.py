@@ -9,7 +9,7 @@ from typing import Any, Callable, Mapping
 
 import numpy as np
 
-from ..spec import MULTIPLE, VALUE_RANGE
+from ..spec import MULTIPLE, PASSES, VALUE_RANGE
 from .onnx_dcn import deform_conv
 from .onnx_nodes import Graph, Size
 
@@ -80,7 +80,7 @@ def _folded_deconv(weights):
 
 
 def _six_passes(g, x):
-    for _ in range(6):
+    for _ in range(PASSES):
         res = g("Add", g("Relu", g.conv(x, "block.conv1", 1)), x)
         out = g.conv(res, "block.conv2", 1)
         # not GlobalAveragePool, which some runtimes sum up in float16

@@ -13,10 +13,10 @@ import numpy as np
 
 from ..errors import InputError, one_line
 from ..files import PathLike, atomic_write, sha256
+from ..spec import PASSES
 from .onnx_nodes import Graph
 
 QUANTIZED = ("block.conv1", "block.conv2")
-PASSES = 6  # through the shared block, each with its own ranges
 
 Ranges = Mapping[str, Sequence[Tuple[float, float]]]  # convolution -> lowest and highest value before it in each pass
 
