@@ -17,6 +17,7 @@ from src.video import rules
 from src.video import tracks as video_tracks
 from src.video.clip import read_frames
 from src.video.dehaze import AHEAD, BEHIND, dehaze_video
+from src.video.media import open_media
 from src.video.probe import probe
 from src.video.rules import is_video
 from src.video.timing import timing_of
@@ -351,6 +352,13 @@ def test_damage_in_the_middle_costs_little(tmp_path):
     stats = dehaze_video(source, tmp_path / "clear.webm", darker)
     assert stats.audio and 90 <= stats.frames <= 100
     assert samples_of(tmp_path / "clear.webm").size > 0.9 * 4 * 48000
+
+
+def test_threads_of_the_decoder_never_wait_for_python(clip):
+    """With any level of PyAV's log, an error of a thread takes Python's lock. One run in some hundred hung for ever."""
+    av.logging.set_level(av.logging.ERROR)
+    with open_media(clip):
+        assert av.logging.get_level() is None
 
 
 def test_silent_source_gives_a_silent_result_without_fuss(clip, tmp_path):

@@ -39,7 +39,7 @@ class Seen:
 
 def open_media(path: Path, mode: str = "r", **options):
     """The file, opened by PyAV. Raises: av.error.FFmpegError."""
-    av.logging.set_level(av.logging.PANIC)  # our own one line says what is wrong
+    av.logging.set_level(None)  # any level lets FFmpeg's threads wait for Python, which may be waiting for them
     try:
         return av.open(str(path.resolve()), mode, metadata_errors="ignore", **options)
     except av.error.FFmpegError:
