@@ -355,7 +355,7 @@ def test_damage_in_the_middle_costs_little(tmp_path):
 
 
 def test_threads_of_the_decoder_never_wait_for_python(clip):
-    """With any level of PyAV's log, an error of a thread takes Python's lock. Of 120 runs on short clips three hung for ever."""
+    """With any level of PyAV's log, an error of a thread takes Python's lock. Of 120 short clips three hung."""
     av.logging.set_level(av.logging.ERROR)
     with open_media(clip):
         assert av.logging.get_level() is None
