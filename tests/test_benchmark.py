@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def benchmark(*arguments):
     command = [sys.executable, str(ROOT / "benchmarks/benchmark.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, timeout=800)
 
 
 def test_figures_are_printed_and_written(tmp_path):

@@ -50,7 +50,7 @@ def start(arguments, **variables):
                             preexec_fn=lambda: signals.end_with_parent(signal.SIGKILL))
 
 
-def finish(process, folder, timeout=300):
+def finish(process, folder, timeout=800):
     """Wait for a launcher and assert that no process of its run is left. Returns: exit code and output."""
     try:
         output, _ = process.communicate(timeout=timeout)
@@ -77,7 +77,7 @@ def driver(folder, *plans):
     return "tests/distributed.py", folder / "plans.json"
 
 
-def run(workers, folder, *plans, timeout=300):
+def run(workers, folder, *plans, timeout=800):
     return finish(start(command(workers, folder, *driver(folder, *plans))), folder, timeout)
 
 
@@ -273,7 +273,7 @@ def on_two_hosts(folder, plan):
     first = start(arguments, **hosts, NODE_RANK="0")
     second = start(arguments, **hosts, NODE_RANK="1", PATH=f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
     try:
-        return [(process.wait(300), process.stdout.read()) for process in (first, second)]
+        return [(process.wait(800), process.stdout.read()) for process in (first, second)]
     finally:
         first.kill(), second.kill()
 

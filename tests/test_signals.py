@@ -42,7 +42,7 @@ def interrupted(number, is_begun, *command):
             assert process.poll() is None and time.monotonic() < end, process.stderr.read()
             time.sleep(0.02)
         process.send_signal(number)
-        _, said = process.communicate(timeout=300)
+        _, said = process.communicate(timeout=800)
     finally:
         process.kill()
     return process.returncode, said.replace("\r", "\n").splitlines()

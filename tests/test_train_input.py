@@ -2,6 +2,7 @@
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -137,3 +138,12 @@ def test_weights_of_another_graph_are_not_trained_on(train_data, small_net, tmp_
     save_checkpoint(tmp_path / "reference.ckpt", dict(SmallNet().parameters_and_names()), {})
     with pytest.raises(UsageError, match="--ckpt_path .*--dcn_sampling gitee, not exact"):
         train.main(flags(train_data, tmp_path / "run", f"--ckpt_path={tmp_path / 'reference.ckpt'}"))
+
+
+def test_the_demo_photos_are_there_in_every_working_folder(tmp_path, monkeypatch):
+    """As in a notebook that changes its folder between two runs."""
+    options = SimpleNamespace(data_test="Demo", dir_test="", dir_data="", test_images=2)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert [pair.hazy.is_file() for pair in setup.validation_pairs(options)] == [True, True]

@@ -89,12 +89,12 @@ def validation(options: SimpleNamespace, ranks: Ranks) -> Optional[Validation]:
 
 def _located(folder: str, layout: str) -> Tuple[str, str]:
     """Folder and layout. For `Demo`, the hazed photos of scikit-image are written to the folder first."""
-    return (_demo_folder(), "Pairs") if layout == "Demo" else (folder, layout)
+    return (_demo_folder(Path.cwd()), "Pairs") if layout == "Demo" else (folder, layout)
 
 
 @functools.cache
-def _demo_folder() -> Path:
-    return write_demo_set(DEMO_FOLDER)
+def _demo_folder(here: Path) -> Path:
+    return write_demo_set(here / DEMO_FOLDER)
 
 
 def network(options: SimpleNamespace) -> Dehaze:
