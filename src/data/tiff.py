@@ -176,7 +176,8 @@ def _sixteen_bits(values: np.ndarray, page: Any) -> np.ndarray:
         low, high = float(values.min()), float(values.max())
         if not (low >= 0 and high <= 1):
             raise Refused(f"floats from {low:g} to {high:g}; only floats from 0 (black) to 1 (white) can be read")
-        return np.rint(values * 65535.0).astype(np.uint16)
+        wide = np.result_type(values, np.float32)  # 65535 is too large for float16
+        return np.rint(values.astype(wide, copy=False) * 65535.0).astype(np.uint16)
     if page.sampleformat != UNSIGNED and page.sampleformat != 4:
         raise Refused(f"signed or complex samples of {page.bitspersample} bits, whose white is not stated; "
                       "save it with 16 bits")
