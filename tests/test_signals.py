@@ -22,8 +22,7 @@ SAID = "interrupted; what was finished is kept"
 
 @pytest.fixture
 def photos(tmp_path):
-    """Forty photos in hazy/ and the same in GT/. They take seconds, so that a late signal
-    still finds work to interrupt."""
+    """Forty photos in hazy/ and the same in GT/. They take seconds, so that a late signal still finds work."""
     for kind in ("hazy", "GT"):
         (tmp_path / "set" / kind).mkdir(parents=True)
         for index in range(40):
@@ -34,8 +33,12 @@ def photos(tmp_path):
 
 def interrupted(number, is_begun, *command):
     """Start a command, send it the signal once it has begun its work. Returns: exit code, lines on stderr."""
-    process = subprocess.Popen([sys.executable, *map(str, command)], cwd=ROOT, env=ENVIRONMENT, text=True,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
+    try:
+        process = subprocess.Popen([sys.executable, *map(str, command)], cwd=ROOT, env=ENVIRONMENT, text=True,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    finally:
+        signal.signal(signal.SIGINT, before)
     try:
         end = time.monotonic() + 300
         while not is_begun():
