@@ -37,7 +37,7 @@ EXPECTED = {
     "aecrnet_real.ckpt": {"light": 13.042, "dense": 12.605, "papered, light": 14.993, "papered, dense": 15.013},
 }  # dB; new weights bring new numbers
 CLEARER = {"aecrnet.ckpt": (3, ROOMS), "aecrnet_real.ckpt": (2, ["dense", "papered, dense"])}
-# dB over the hazy picture, and where; aecrnet_real.ckpt takes the wall for a bright sky, which costs what light haze does
+# dB over the hazy picture, and where; aecrnet_real.ckpt takes the wall for a bright sky, which shows in light haze
 
 
 @pytest.mark.slow
