@@ -4,7 +4,6 @@ from fractions import Fraction
 import av
 import numpy as np
 
-av.logging.set_level(None)
 GREEN = (40, 200, 60)
 KR_KB = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087),
          9: (0.2627, 0.0593)}

@@ -35,6 +35,7 @@ STEPS = 3
 CR = ("--contra_lambda=0.1", "--neg_num=2", "--vgg_random")
 HALF = ("--amp_level=O3", "--loss_scale=4e36")  # near where gradients of float32 overflow
 SIX_STEPS = ("--save_every=2", "--epochs=3")  # of two ranks, two steps an epoch
+LIMIT = 800  # seconds for a command; below pyproject.toml's `faulthandler_timeout`, so that its ranks are ended
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +51,10 @@ def start(arguments, **variables):
                             preexec_fn=lambda: signals.end_with_parent(signal.SIGKILL))
 
 
-def finish(process, folder, timeout=800):
+def finish(process, folder):
     """Wait for a launcher and assert that no process of its run is left. Returns: exit code and output."""
     try:
-        output, _ = process.communicate(timeout=timeout)
+        output, _ = process.communicate(timeout=LIMIT)
     finally:
         process.kill()  # if it still runs; msrun and the ranks end with it
     assert processes_of(folder) == [], output
@@ -77,8 +78,8 @@ def driver(folder, *plans):
     return "tests/distributed.py", folder / "plans.json"
 
 
-def run(workers, folder, *plans, timeout=800):
-    return finish(start(command(workers, folder, *driver(folder, *plans))), folder, timeout)
+def run(workers, folder, *plans):
+    return finish(start(command(workers, folder, *driver(folder, *plans))), folder)
 
 
 def training(pairs, folder, name, *more, **plan):
@@ -273,7 +274,7 @@ def on_two_hosts(folder, plan):
     first = start(arguments, **hosts, NODE_RANK="0")
     second = start(arguments, **hosts, NODE_RANK="1", PATH=f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}")
     try:
-        return [(process.wait(800), process.stdout.read()) for process in (first, second)]
+        return [(process.wait(LIMIT), process.stdout.read()) for process in (first, second)]
     finally:
         first.kill(), second.kill()
 
