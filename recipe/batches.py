@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from recipe.haze_variety import BY_CHANNEL, varied_haze
 from recipe.real_pairs import RealPair, real_crop
+from recipe.sky import find_sky, horizon_colour
 from src.data.haze import RESIDE_BORDER, SOTS_AIRLIGHT, SOTS_BETAS, add_haze, synthetic_depth, transmission
 from src.data.images import list_images, read_image
 from src.data.sources import find_scenes, read_depth
@@ -20,15 +21,20 @@ from src.errors import InputError, UsageError
 TRAIN, VALIDATION = (0, 1348), (1349, 1398)  # photo numbers; 1399..1448 are the scenes of SOTS, which are never read
 ITS_BETA_RANGE, ITS_AIRLIGHT_RANGE, BRIGHT_RANGE = (0.6, 1.8), (0.7, 1.0), (0.95, 1.0)
 HAZY = 0.25  # of white; by eye, of 40 outdoor photos of RESIDE, 11 of the 17 above it are hazy, and 2 of the 23 below
+BEFORE_SKY = 0.99  # largest depth of anything that is not sky
 AHEAD = 6  # batches that a process prepares ahead
 
 
 class Photo(NamedTuple):
-    """A clear photo, uint8[h, w, 3], and its depth over its largest depth, float16[h, w]."""
+    """A clear photo, uint8[h, w, 3], and its depth over its largest depth, float16[h, w].
+
+    A photo with a sky has the colour of its horizon, float32[3] in 0..1, and a depth of 1 exactly where the sky is.
+    """
 
     name: str
     clear: np.ndarray
     depth: np.ndarray
+    horizon: Optional[np.ndarray] = None
 
 
 class Shares(NamedTuple):
@@ -107,11 +113,20 @@ def load_outdoors(folder: str, longest: int = 1400) -> List[Photo]:
     out, see `is_hazy`. Raises: InputError as `load_scenes`, and if no photo is left.
     """
     if not (Path(folder) / "images").is_dir():
-        return [_invented_depth(path, number, longest) for number, path in enumerate(list_images(folder))]
-    photos = [photo for photo in load_scenes(folder, None) if not is_hazy(photo)]
+        return [with_sky(_invented_depth(path, number, longest)) for number, path in enumerate(list_images(folder))]
+    photos = [with_sky(photo) for photo in load_scenes(folder, None) if not is_hazy(photo)]
     if not photos:
         raise InputError(f"--outdoors {folder}: every photo there is hazy itself")
     return photos
+
+
+def with_sky(photo: Photo) -> Photo:
+    """The photo with its sky, if it has one. Depth maps of outdoor photos are invented, often with a near sky."""
+    sky = find_sky(photo.clear)
+    if sky is None:
+        return photo
+    depth = np.where(sky, 1, np.minimum(photo.depth, BEFORE_SKY)).astype(np.float16)
+    return photo._replace(depth=depth, horizon=horizon_colour(photo.clear, sky))
 
 
 def is_hazy(photo: Photo) -> bool:
@@ -178,21 +193,23 @@ class Batches(IterableDataset):
             return real_crop(self.pairs, crops.side, rng)
         if kind < self.shares.real + self.shares.variety:
             outdoors = self.outdoors and rng.random() < self.shares.outdoors
-            clear, depth, name = _photo_crop(self.outdoors if outdoors else self.photos, crops, rng)
-            return *varied_haze(clear, depth, rng, self.shares.by_channel), name
+            clear, depth, photo = _photo_crop(self.outdoors if outdoors else self.photos, crops, rng)
+            return *varied_haze(clear, depth, rng, self.shares.by_channel, photo.horizon), photo.name
         if kind < self.shares.real + self.shares.variety + self.shares.clear:
-            clear, _, name = _photo_crop(self.outdoors or self.photos, crops, rng)  # their skies look hazy
-            return clear, clear, name
-        clear, depth, name = _photo_crop(self.photos, crops, rng)
-        return self._reside_haze(clear, depth, rng), clear, name
+            clear, _, photo = _photo_crop(self.outdoors or self.photos, crops, rng)  # their skies look hazy
+            return clear, clear, photo.name
+        clear, depth, photo = _photo_crop(self.photos, crops, rng)
+        return self._reside_haze(clear, depth, rng), clear, photo.name
 
     def _reside_haze(self, clear: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         airlight = rng.uniform(*(BRIGHT_RANGE if rng.random() < self.shares.bright else ITS_AIRLIGHT_RANGE))
         return add_haze(clear, transmission(depth, rng.uniform(*ITS_BETA_RANGE), max_depth=1.0), airlight)
 
 
-def _photo_crop(photos: Sequence[Photo], crops: Crops, rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray, str]:
-    """A random crop of a random photo, mirrored or not: clear, depth and the photo's name."""
+def _photo_crop(
+    photos: Sequence[Photo], crops: Crops, rng: np.random.Generator
+) -> Tuple[np.ndarray, np.ndarray, Photo]:
+    """A random crop of a random photo, mirrored or not: clear, depth and the photo."""
     photo = photos[rng.integers(len(photos))]
     side = min(round(crops.side / crops.scale), *photo.depth.shape)
     top, left = (rng.integers(size - side + 1) for size in photo.depth.shape)
@@ -203,4 +220,4 @@ def _photo_crop(photos: Sequence[Photo], crops: Crops, rng: np.random.Generator)
         clear, depth = (cv2.resize(image, (crops.side,) * 2, interpolation=way) for image in (clear, depth))
     if rng.random() < 0.5:
         clear, depth = clear[:, ::-1], depth[:, ::-1]
-    return np.ascontiguousarray(clear), np.ascontiguousarray(depth), photo.name
+    return np.ascontiguousarray(clear), np.ascontiguousarray(depth), photo

@@ -7,7 +7,7 @@ independent of the others.
 """
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 import cv2
 import numpy as np
@@ -42,7 +42,8 @@ JPEG_QUALITY = (50, 95)
 
 
 def varied_haze(
-    clear: np.ndarray, depth: np.ndarray, rng: np.random.Generator, by_channel: float = BY_CHANNEL
+    clear: np.ndarray, depth: np.ndarray, rng: np.random.Generator, by_channel: float = BY_CHANNEL,
+    horizon: Optional[np.ndarray] = None,
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Add haze to a crop, uint8[h, w, 3] with depth float32[h, w] in 0..1. Returns: (hazy, clear), both uint8[h, w, 3].
 
@@ -50,13 +51,19 @@ def varied_haze(
 
     Args:
         by_channel: share of crops whose channels have different transmissions.
+        horizon: colour of the photo's sky above the horizon, float32[3] in 0..1, and the depth is 1 in the sky. A layer
+            of haze has this colour, and leaves the sky as it is. A cloud of smoke has its own. None: no sky.
     """
-    scene = (clear.astype(np.float32) / 255) ** np.exp(rng.uniform(*np.log(GAMMA)))
+    gamma = np.exp(rng.uniform(*np.log(GAMMA)))
+    scene = (clear.astype(np.float32) / 255) ** gamma
     uneven = rng.random() < 0.5
-    thickness = cloud(*depth.shape, rng) if rng.random() < CLOUD else layer(depth, uneven, rng)
+    is_cloud = rng.random() < CLOUD
+    thickness = cloud(*depth.shape, rng) if is_cloud else layer(depth, uneven, rng)
     exponent = rng.uniform(*ANGSTROM) if rng.random() < by_channel else 0.0
     through = channel_transmission(thickness, exponent)
     light = airlight(*depth.shape, uneven, rng)
+    if horizon is not None and not is_cloud:
+        light = np.where((depth == 1)[..., None], scene, horizon**gamma)
     power = LINEAR_LIGHT if rng.random() < LINEAR else 1.0
     hazy = scene**power * through + light**power * (1 - through)
     if rng.random() < GLOW:

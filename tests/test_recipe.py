@@ -25,7 +25,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -r recip
 if sys.version_info < (3, 10):
     pytest.skip("the recipe needs Python 3.10", allow_module_level=True)
 
-from recipe import batches, curve, haze_variety, health, optimizer, real_pairs, train  # noqa: E402
+from recipe import batches, curve, haze_variety, health, optimizer, real_pairs, sky, train  # noqa: E402
 from recipe.network import Conv3x3, DeformPatches, Dehaze, compiled  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -421,6 +421,43 @@ def test_crops_have_the_shares_of_the_options(scenes, pairs):
     hazy, clear, names = zip(*(made._crop(rng, made.plan[0]) for _ in range(300)))
     assert np.mean([name.startswith("smoke/") for name in names]) == pytest.approx(0.5, abs=0.09)
     assert np.mean([np.array_equal(a, b) for a, b in zip(hazy, clear)]) == pytest.approx(0.2, abs=0.07)
+
+
+def street(seed=0):
+    """A street below a bluish sky, with a smooth bright road that does not reach up to it. uint8[120, 160, 3]"""
+    photo = np.random.default_rng(seed).integers(0, 120, (120, 160, 3)).astype(np.uint8)
+    photo[:60] = [150, 180, 220] - np.arange(60)[:, None, None] // [2, 4, 6]
+    photo[100:] = 200
+    return photo
+
+
+def test_the_sky_is_bright_smooth_and_touches_the_upper_edge():
+    found = sky.find_sky(street())
+    assert found[:55].all() and not found[61:].any()
+    assert sky.find_sky(street()[::-1])[:15].all() and not sky.find_sky(street()[::-1])[25:].any()
+    assert sky.find_sky(street()[61:100]) is None
+    horizon = 255 * sky.horizon_colour(street(), found)
+    assert horizon == pytest.approx(street()[44:56].mean((0, 1)), abs=3)
+
+
+def test_a_layer_of_haze_has_the_colour_of_the_horizon_and_leaves_the_sky(monkeypatch):
+    only(monkeypatch)
+    for name, value in dict(BETA=(9.0, 9.0), GAMMA=(1.0, 1.0), through_jpeg=lambda hazy, quality: hazy).items():
+        monkeypatch.setattr(haze_variety, name, value)
+    far = np.full((120, 160), 0.5, np.float16)
+    photo = batches.with_sky(batches.Photo("street", street(), far))
+    covered = photo.depth == 1
+    assert covered[:55].all() and not covered[61:].any() and photo.depth[covered == 0].max() == 0.5
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        hazy, clear = haze_variety.varied_haze(photo.clear, photo.depth.astype(np.float32), rng, 0.0, photo.horizon)
+        assert np.array_equal(hazy[covered], clear[covered])
+        assert hazy[64:100].astype(float).mean((0, 1)) == pytest.approx(255 * photo.horizon, abs=5)
+    monkeypatch.setattr(haze_variety, "CLOUD", 1.0)  # smoke hangs before the sky, and has its own colour
+    changed = [np.abs(np.subtract(*haze_variety.varied_haze(photo.clear, covered.astype(np.float32), rng, 0.0,
+                                                            photo.horizon), dtype=float))[covered].mean()
+               for _ in range(20)]
+    assert np.median(changed) > 10
 
 
 def test_outdoor_photos_that_are_hazy_themselves_are_left_out(tmp_path):
