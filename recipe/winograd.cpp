@@ -2,10 +2,11 @@
 // channels last. The input is cut into 4x4 tiles that overlap by two. A tile gives 2x2 pixels of the output:
 //   out = A^T [sum over channels of (G g G^T) * (B^T d B)] A
 // There is one matrix product over tiles for each of the 16 places in a tile. A tile needs 16 multiplications, not 36.
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/native/CPUBlas.h>
 #include <immintrin.h>
-#include <torch/extension.h>
+#include <torch/csrc/utils/pybind.h>
 
 #include <algorithm>
 #include <vector>
@@ -165,10 +166,10 @@ void weight_tile(const float* g, int64_t step, bool turned, const Put& put) {
 
 // weight[out, in, 3, 3] in the layout of brgemm: pairs of bfloat16 over `in`, [out / kPanel, 16, in / 2, kPanel].
 // `turned` is for the gradient of the input: it turns the kernel by 180 degrees and exchanges in and out.
-torch::Tensor pack(const torch::Tensor& weight, bool turned) {
+at::Tensor pack(const at::Tensor& weight, bool turned) {
   const auto n = weight.size(turned), k = weight.size(!turned), n_step = weight.stride(turned),
              k_step = weight.stride(!turned), stride = k / 2 * kPanel;
-  const auto u = torch::empty({n / kPanel, 16, k / 2, kPanel}, torch::kInt);
+  const auto u = at::empty({n / kPanel, 16, k / 2, kPanel}, at::kInt);
   at::parallel_for(0, n / kLanes, 1, [&](int64_t begin, int64_t end) {
     for (int64_t group = begin; group < end; ++group) {
       const float* g = weight.data_ptr<float>() + group * kLanes * n_step;
@@ -180,7 +181,7 @@ torch::Tensor pack(const torch::Tensor& weight, bool turned) {
       }
     }
   });
-  return u.view(torch::kBFloat16);
+  return u.view(at::kBFloat16);
 }
 
 // Sums of products over pairs of tiles, for kRows channels of a and kPanel channels of b:
@@ -210,30 +211,30 @@ void multiply(const uint32_t* a, int64_t a_stride, const uint32_t* b, int64_t b_
     for (int j = 0; j < columns; ++j) _mm512_storeu_ps(sum + i * stride + j * kLanes, s[i][j]);
 }
 
-void check(const torch::Tensor& x, int64_t other) {
+void check(const at::Tensor& x, int64_t other) {
   TORCH_CHECK(x.is_contiguous() && x.size(3) % kPanel == 0 && other % kPanel == 0, "channels: multiples of 64, last");
 }
 
-const BFloat16* data(const torch::Tensor& t) { return t.data_ptr<BFloat16>(); }
+const BFloat16* data(const at::Tensor& t) { return t.data_ptr<BFloat16>(); }
 
 }  // namespace
 
 // x[n, h, w, in] bfloat16, weight[out, in, 3, 3] and bias[out] float32, all contiguous -> [n, h, w, out].
 // turned: the same with the weights that give the gradient of the input, x[n, h, w, out] -> [n, h, w, in].
-torch::Tensor convolve(torch::Tensor x, torch::Tensor weight, std::optional<torch::Tensor> bias, bool turned) {
+at::Tensor convolve(at::Tensor x, at::Tensor weight, std::optional<at::Tensor> bias, bool turned) {
   const Shape s{x.size(0), x.size(1), x.size(2)};
   const auto in = x.size(3), out = weight.size(turned);
   check(x, out);
   TORCH_CHECK(weight.is_contiguous() && weight.size(!turned) == in && weight.size(2) == 3 && weight.size(3) == 3);
   const auto u = pack(weight, turned);
-  auto result = torch::empty({s.n, s.h, s.w, out}, x.options());
+  auto result = at::empty({s.n, s.h, s.w, out}, x.options());
   at::parallel_for(0, s.tiles(), kTiles, [&](int64_t begin, int64_t end) {
     const int64_t v_stride = kTiles * in + kPad, m_stride = kTiles * kPanel + kPad;
     const std::vector<BFloat16> zeros(in);
     std::vector<BFloat16> unused(out);
     // Tensors, not vectors: a store that straddles two cache lines costs twice.
-    const auto v_buffer = at::empty({16 * v_stride}, torch::kBFloat16);
-    const auto m_buffer = at::empty({16 * m_stride}, torch::kFloat);
+    const auto v_buffer = at::empty({16 * v_stride}, at::kBFloat16);
+    const auto m_buffer = at::empty({16 * m_stride}, at::kFloat);
     auto* v = v_buffer.data_ptr<BFloat16>();
     auto* m = m_buffer.data_ptr<float>();
     for (int64_t first = begin; first < end; first += kTiles) {
@@ -260,17 +261,17 @@ torch::Tensor convolve(torch::Tensor x, torch::Tensor weight, std::optional<torc
   return result;
 }
 
-torch::Tensor weight_grad(torch::Tensor x, torch::Tensor grad) {
+at::Tensor weight_grad(at::Tensor x, at::Tensor grad) {
   const Shape s{x.size(0), x.size(1), x.size(2)};
   const auto in = x.size(3), out = grad.size(3), v_row = in + kLanes, m_row = out + kLanes;
   const auto v_stride = kPairs * v_row + kLanes, m_stride = kPairs * m_row + kLanes;
   check(x, out);
   check(grad, in);
   const std::vector<BFloat16> zeros(std::max(in, out));
-  const auto sum = torch::zeros({16, out, in});
+  const auto sum = at::zeros({16, out, in});
   // A thread transforms every tile, but keeps only its own places: moving the others' between cores costs more.
   at::parallel_for(0, 16, 1, [&](int64_t begin, int64_t end) {
-    const auto buffer = at::empty({(end - begin) * (v_stride + m_stride)}, torch::kInt);
+    const auto buffer = at::empty({(end - begin) * (v_stride + m_stride)}, at::kInt);
     auto* v = reinterpret_cast<uint32_t*>(buffer.data_ptr<int>());
     auto* m = v + (end - begin) * v_stride;
     for (int64_t first = 0; first < s.tiles(); first += 2 * kPairs) {
@@ -299,7 +300,7 @@ torch::Tensor weight_grad(torch::Tensor x, torch::Tensor grad) {
                      sum.data_ptr<float>() + (i * out + row) * in + panel, in);
     }
   });
-  auto result = torch::empty({out, in, 3, 3}, sum.options());
+  auto result = at::empty({out, in, 3, 3}, sum.options());
   at::parallel_for(0, out * in / kLanes, 64, [&](int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k)
       weight_grad_tile(sum.data_ptr<float>() + k * kLanes, out * in, result.data_ptr<float>() + k * kLanes * 9);
