@@ -200,3 +200,10 @@ def test_listing_is_sorted_and_leaves_out_hidden_and_other_files(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="empty: no images"):
         list_images(tmp_path / "empty")
+
+
+def test_a_link_to_nothing_is_named(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "b.png").symlink_to(tmp_path / "missing.png")
+    with pytest.raises(InputError, match="b.png: a link to nothing"):
+        list_images(tmp_path)

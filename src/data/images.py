@@ -65,12 +65,16 @@ def from_network(out: np.ndarray, white: float, scale: float = 255.0) -> np.ndar
 def list_images(folder: PathLike, recursive: bool = False) -> List[Path]:
     """The image files of `folder` in the order of their names, without hidden files.
 
-    Raises: InputError if the folder is missing or holds no image.
+    Raises: InputError if the folder is missing or holds no image, or an image there is a link to nothing.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    images = sorted(path for path in _files(folder, recursive) if formats.is_photo(path) and path.is_file())
+    named = sorted(path for path in _files(folder, recursive) if formats.is_photo(path))
+    for path in named:
+        if not path.exists():
+            raise InputError(f"{path}: a link to nothing")
+    images = [path for path in named if path.is_file()]
     if not images:
         raise InputError(f"{folder}: no images ({', '.join(formats.suffixes_read())})")
     return images
