@@ -6,8 +6,8 @@
 Each cell is a process of its own. It runs the case once to warm up and then --turns times (the C++ program ten times);
 the least counts. With --json, the cells of earlier calls stay in the file and in the table, so a table can be made in
 parts. Processor seconds are those of all cores, which other programs disturb least. Energy is that of the processor by
-RAPL where the system lets it be read. MindSpore Lite needs --lite, the program of ascend310_infer/build.sh and a model of
-export.py --dynamic --lite2.
+RAPL where the system lets it be read. MindSpore Lite needs --lite: the program of ascend310_infer/build.sh, and a model
+of export.py --dynamic --lite2.
 """
 from __future__ import annotations
 
