@@ -4,7 +4,6 @@ As a script it is such a process: it dehazes a photo for each line of its input.
 """
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Dict, List, Tuple
 import numpy as np
 
 import _clone  # noqa: F401
+import cpp_program
 from src.data.images import write_image
 from src.evaluate.scores import peak_memory_mb
 
@@ -77,9 +77,8 @@ def _lite(size, folder):
     photos.mkdir()
     for i in range(TURNS):
         write_image(photos / f"{i}.png", _photo(size))
-    shown = _output([program, "--model_path", folder / "aecrnet_lite20.mindir", "--input", photos, "--output",
-                     folder / "out", "--threads", len(os.sched_getaffinity(0))])
-    return float(shown.split(" median ")[1].split()[0]) / 1000, float(shown.split("peak memory MiB: ")[1].split()[0])
+    figures = cpp_program.run(program, folder / "aecrnet_lite20.mindir", photos, "--output", folder / "out")
+    return figures.median, figures.memory_mb
 
 
 def _photo(size):

@@ -13,6 +13,7 @@ import numpy as np
 from mindspore import jit, ops
 
 import _clone  # noqa: F401
+import cpp_program
 from benchmark_runtimes import BFLOAT16, MINDSPORE, measure
 from measuring import Case, random, seconds
 from network_cases import step_options, train_step
@@ -122,14 +123,13 @@ def cpp(folder):
     _write_photos(folder, 3, (480, 640))
     _output([sys.executable, str(ROOT / "export.py"), "--dynamic", "--lite2", "--file_name", str(folder / "aecrnet")])
     program = _output(["bash", str(ROOT / "ascend310_infer/build.sh")]).strip()
-    command = [program, "--model_path", str(folder / "aecrnet_lite20.mindir"), "--input", str(folder / "hazy"),
-               "--output", str(folder / "out"), "--threads", str(len(os.sched_getaffinity(0)))]
     peaks = []
 
     def ours():
-        shown = _output(command)
-        peaks.append(float(shown.split("peak memory MiB: ")[1].split()[0]))
-        return float(shown.split(" median ")[1].split()[0]) / 1000
+        figures = cpp_program.run(program, folder / "aecrnet_lite20.mindir", folder / "hazy",
+                                  "--output", folder / "out")
+        peaks.append(figures.memory_mb)
+        return figures.median
 
     dehazer, photo = Dehazer(), read_image(folder / "hazy/0.png")
     return Case(ours, lambda: dehazer.dehaze(photo), "infer.py's code, per image of 480x640", 1 / 1.3,
