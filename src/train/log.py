@@ -190,6 +190,7 @@ def _draw(rows: List[Dict[str, str]], path: PathLike) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import LogFormatter
 
     figure, (axis, trunk) = pyplot.subplots(2, figsize=(8, 6), dpi=100, sharex=True, height_ratios=(3, 1))
     steps, losses = _column(rows, "loss")
@@ -204,9 +205,11 @@ def _draw(rows: List[Dict[str, str]], path: PathLike) -> None:
         right.set_ylabel("validation PSNR / dB", color="tab:orange")
     for name, label, color in (("gain", "gain", "tab:green"), ("offset", "offset / px", "tab:red")):
         trunk.plot(*_column(rows, name), color=color, linewidth=1, label=label)
-    trunk.set(xlabel="step", ylabel="trunk", yscale="symlog")
-    trunk.grid(alpha=0.3)
-    trunk.legend(loc="upper left")
+    trunk.set(xlabel="step", ylabel="trunk")
+    trunk.set_yscale("symlog", subs=(2, 3, 5))  # a healthy trunk stays within one power of ten
+    trunk.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 1.5), linthresh=2))  # none in a wide range
+    trunk.grid(alpha=0.3, which="both")
+    trunk.legend()
     figure.tight_layout()
     try:
         with atomic_write(path) as temporary:
