@@ -34,13 +34,18 @@ def flags_of_other_programs():
     return set(re.findall(r"--(\w+)", "".join(path.read_text(encoding="utf-8") for path in files if path.is_file())))
 
 
+def headings(path):
+    """The headings of a page, in the form in which links name them."""
+    return {re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+            for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")}
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_to_files_and_headings(page):
-    headings = {re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
-                for line in read(page).splitlines() if line.startswith("#")}
     for target in re.findall(r"\]\(([^)]+)\)", read(page)):
-        assert (target.startswith("https://") or target.lstrip("#") in headings
-                or (ROOT / page).parent.joinpath(target).is_file()), target
+        path, _, heading = target.partition("#")
+        linked = (ROOT / page).parent / path if path else ROOT / page
+        assert target.startswith("https://") or linked.is_file() and (not heading or heading in headings(linked)), target
 
 
 @pytest.mark.parametrize("page", PAGES)
