@@ -45,7 +45,8 @@ def test_links_lead_to_files_and_headings(page):
     for target in re.findall(r"\]\(([^)]+)\)", read(page)):
         path, _, heading = target.partition("#")
         linked = (ROOT / page).parent / path if path else ROOT / page
-        assert target.startswith("https://") or linked.is_file() and (not heading or heading in headings(linked)), target
+        assert (target.startswith("https://")
+                or linked.is_file() and (not heading or heading in headings(linked))), target
 
 
 @pytest.mark.parametrize("page", PAGES)
