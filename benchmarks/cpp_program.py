@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
-PathLike = Union[str, "os.PathLike[str]"]
+import _clone  # noqa: F401
+from src.files import PathLike
 
 
 class Figures(NamedTuple):

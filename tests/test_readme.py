@@ -37,7 +37,7 @@ def flags_of_other_programs():
 def headings(path):
     """The headings of a page, in the form in which links name them."""
     return {re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
-            for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")}
+            for line in read(path).splitlines() if line.startswith("#")}
 
 
 @pytest.mark.parametrize("page", PAGES)
