@@ -8,10 +8,8 @@ import functools
 import os
 import shutil
 import sys
-import sysconfig
 from pathlib import Path
-from types import ModuleType
-from typing import Callable, Tuple
+from typing import Any, Callable, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -22,19 +20,19 @@ from src.spec import PASSES
 
 
 @functools.cache
-def compiled(name: str) -> ModuleType:
-    """The C++ code of `name`.cpp. The first call compiles it. Raises: InputError if that needs what is not there."""
+def compiled(name: str) -> Any:
+    """The operators of `name`.cpp. The first call compiles it. Raises: InputError if that needs what is not there."""
     from torch.utils.cpp_extension import load
 
     # PyTorch looks for ninja on PATH, where that of an environment is not unless somebody activated it
     os.environ["PATH"] += os.pathsep + str(Path(sys.executable).parent)
-    needed = {"g++": shutil.which(os.environ.get("CXX", "c++")), "ninja": shutil.which("ninja"),
-              "python3-dev": Path(sysconfig.get_path("include"), "Python.h").is_file()}
+    needed = {"g++": shutil.which(os.environ.get("CXX", "c++")), "ninja": shutil.which("ninja")}
     if not all(needed.values()):
         missing = " and ".join(package for package, there in needed.items() if not there)
         raise InputError(f"{name}.cpp: to compile it for training on CPU takes {missing}")
     flags = ["-O3", "-march=native", "-ffast-math", "-fno-finite-math-only", "-fopenmp"]
-    return load(name, [str(Path(__file__).with_name(f"{name}.cpp"))], extra_cflags=flags)
+    load(name, [str(Path(__file__).with_name(f"{name}.cpp"))], extra_cflags=flags, is_python_module=False)
+    return getattr(torch.ops, name)
 
 
 class DeformPatches(torch.autograd.Function):
@@ -57,7 +55,7 @@ class DeformPatches(torch.autograd.Function):
         return grad_x.to(x.dtype), grad_offset, grad_mask
 
     @staticmethod
-    def code(x: Tensor) -> ModuleType:
+    def code(x: Tensor) -> Any:
         if x.is_cuda:
             from recipe import deform_triton
 

@@ -2,11 +2,12 @@
 // channels last. The input is cut into 4x4 tiles that overlap by two. A tile gives 2x2 pixels of the output:
 //   out = A^T [sum over channels of (G g G^T) * (B^T d B)] A
 // There is one matrix product over tiles for each of the 16 places in a tile. A tile needs 16 multiplications, not 36.
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/native/CPUBlas.h>
+#include <ATen/ops/empty.h>  // the single operators: all of ATen/ATen.h takes seconds to compile
+#include <ATen/ops/zeros.h>
 #include <immintrin.h>
-#include <torch/csrc/utils/pybind.h>
+#include <torch/library.h>
 
 #include <algorithm>
 #include <vector>
@@ -308,7 +309,7 @@ at::Tensor weight_grad(at::Tensor x, at::Tensor grad) {
   return result;
 }
 
-PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {
-  m.def("convolve", &convolve, py::call_guard<py::gil_scoped_release>());
-  m.def("weight_grad", &weight_grad, py::call_guard<py::gil_scoped_release>());
+TORCH_LIBRARY(winograd, m) {
+  m.def("convolve", &convolve);
+  m.def("weight_grad", &weight_grad);
 }

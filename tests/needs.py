@@ -8,7 +8,6 @@ import functools
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 from typing import Iterable, List
 
@@ -36,8 +35,6 @@ def is_there(package: str) -> bool:
     """Whether the programs or headers of a Debian package can be used. They may come from elsewhere."""
     if package in PROGRAMS:
         return shutil.which(PROGRAMS[package]) is not None
-    if package == "python3-dev":
-        return Path(sysconfig.get_path("include"), "Python.h").is_file()
     compiler = shutil.which("g++")
     return compiler is not None and subprocess.run(
         [compiler, "-E", "-x", "c++", "-include", "cstdio", "-include", HEADERS[package], "/dev/null"],

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True, scope="module")
 def two_threads():
-    needs.need(("g++", "python3-dev"))
+    needs.need(("g++",))
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
