@@ -196,13 +196,11 @@ void ExpectStretched(const Image& image, const Image& result, double strength, d
 }
 
 TEST(Dehaze, LargeImagesAreSeenSmallAndGetEveryPixel) {
-  for (const float top : {1.0F, 255.0F}) {
-    for (const float strength : {1.0F, 0.25F}) {
-      Stretcher model(top);
-      const Image image = Scene(1000, 1200);
-      ExpectStretched(image, Dehaze(&model, Describe(0, 0, top), image, WorkSize(0, strength)), strength, 1.5);
-      EXPECT_EQ(model.sizes, (std::vector<std::pair<int, int>>{{428, 512}}));
-    }
+  for (const auto& [top, strength] : {std::pair{1.0F, 0.25F}, std::pair{255.0F, 1.0F}}) {
+    Stretcher model(top);
+    const Image image = Scene(1000, 1200);
+    ExpectStretched(image, Dehaze(&model, Describe(0, 0, top), image, WorkSize(0, strength)), strength, 1.5);
+    EXPECT_EQ(model.sizes, (std::vector<std::pair<int, int>>{{428, 512}}));
   }
 }
 
