@@ -116,7 +116,7 @@ def test_a_new_network_learns_in_a_dozen_steps_and_eval_takes_its_checkpoint(tra
 @pytest.mark.slow
 def test_the_demo_recipe_improves_the_shipped_weights_and_stays_healthy(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the shipped weights are found from any folder
-    assert train.main([f"--config={ROOT / 'configs/demo.yaml'}", "--epochs=2", "--test_every=2", "--test_images=1",
+    assert train.main([f"--config={ROOT / 'configs/demo.yaml'}", "--epochs=1", "--test_every=1", "--test_images=1",
                        "--ckpt_save_path=run"]) == 0
     with open("run/metrics.csv", newline="") as file:
         start, end = (row for row in csv.DictReader(file) if row["val_psnr"])

@@ -570,7 +570,7 @@ def test_network_that_the_browser_computes_wrongly_is_refused(browser, stand_in)
 
 def test_page_opened_as_a_file_says_that_it_needs_a_server(browser, stand_in):
     browser.get((stand_in("file") / "index.html").as_uri())
-    assert "python -m http.server" in text(browser, "status")
+    until(lambda: "python -m http.server" in text(browser, "status"))
     browser.get_log("browser")
 
 
