@@ -8,7 +8,6 @@ import functools
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import Iterable, List
 
 import pytest
