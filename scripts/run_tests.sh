@@ -8,8 +8,6 @@ source scripts/setup_venv.sh
 install_packages ascend310_infer/packages.txt tests/packages.txt
 need_mindspore
 setup_venv requirements.txt requirements/{test,convert,onnx,openvino,photos,serve}.txt
-# threads that wait leave the core to the other processes: a tenth less time
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 # a process for each core up to four; the tests of a file share what they compile, so they stay together, in the order of
 # tests/conftest.py; a test that hangs or crashes ends the run with its name (with a restart xdist may wait for ever)
 exec "$PYTHON" -m pytest tests -rs --numprocesses "$(nproc)" --maxprocesses 4 --max-worker-restart 0 \
