@@ -14,7 +14,7 @@ from src.network.dcn import DeformConv2d
 from src.spec import VALUE_RANGE
 from src.train import amp, setup
 
-STEPS, SIDE = 18, 16
+STEPS, SIDE = 30, 16
 SCALE = 32  # gives 2 crops of 16 px the gradients that 16 crops of 240 px have at 65536, the default
 RATE = {"gitee": 5e-5, "paper": 1e-4}  # of Adam; at 1e-4, float32 on its own makes losses of arch gitee jump
 archs = pytest.mark.parametrize("arch", ["gitee", "paper"])
@@ -28,12 +28,12 @@ def graph_mode():
 
 
 @pytest.fixture(scope="module")
-def eighteen_steps(graph_mode):
+def thirty_steps(graph_mode):
     """A function that trains. It trains once for the tests that ask for the same run."""
-    return functools.lru_cache(maxsize=None)(train_eighteen_steps)
+    return functools.lru_cache(maxsize=None)(train_thirty_steps)
 
 
-def train_eighteen_steps(arch, level):
+def train_thirty_steps(arch, level):
     """The loss of each step over three batches in turn, with L1 alone; and the cell."""
     _, _, cell = run(f"--arch={arch}", f"--amp_level={level}", "--contra_lambda=0", "--ema_decay=0.9")
     rate, batches = Tensor(RATE[arch], mindspore.float32), [batch(arch, seed) for seed in range(3)]
@@ -66,19 +66,19 @@ def assert_all_learn(cell):
 
 @pytest.mark.slow
 @followed
-def test_eighteen_steps_in_float16_follow_float32(eighteen_steps, arch, level):
+def test_thirty_steps_in_float16_follow_float32(thirty_steps, arch, level):
     """The loss of every single step is within 5 % of float32's. Both runs start from the same random weights."""
-    full, half = (np.array(eighteen_steps(arch, one)[0]) for one in ("O0", level))
+    full, half = (np.array(thirty_steps(arch, one)[0]) for one in ("O0", level))
     first, *_, last = full.reshape(-1, 3).mean(1)  # of the passes over the batches
-    assert last < 0.99 * first
+    assert last < 0.95 * first
     np.testing.assert_allclose(half, full, rtol=0.05)
     assert (half != full).any()
 
 
 @pytest.mark.slow
 @followed
-def test_every_weight_and_its_average_learn_in_float16(eighteen_steps, arch, level):
-    _, cell = eighteen_steps(arch, level)
+def test_every_weight_and_its_average_learn_in_float16(thirty_steps, arch, level):
+    _, cell = thirty_steps(arch, level)
     assert_all_learn(cell)
     for average, weight in zip(cell.ema, cell.weights):
         assert average.dtype == mindspore.float32
