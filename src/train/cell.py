@@ -86,6 +86,7 @@ class TrainOneStepCell(nn.Cell):
         self.network, self.optimizer = network, optimizer
         self.weights = optimizer.parameters
         self.scaler, self.clip_norm, self.accumulate = scaler, clip_norm, accumulate
+        self.map = ops.HyperMap()  # compiles in half the time of a loop
         self.scale = ParameterTuple((scaler.scale_value, scaler.counter) if scaler else ())  # to be saved
         self.sums = self.weights.clone("sum", init="zeros") if accumulate > 1 else ParameterTuple(())
         self.losses = Parameter(Tensor([0.0] * 3, mstype.float32), name="sum.losses", requires_grad=False)
@@ -132,7 +133,7 @@ class TrainOneStepCell(nn.Cell):
         (_, loss, l1, contrast), gradients = self.backward(hazy, clear)
         losses = ops.stack((loss, l1, contrast))
         if self.accumulate > 1:
-            gradients = self._accumulated(gradients)
+            gradients = self.map(ops.assign_add, self.sums, gradients)
             losses = ops.assign_add(self.losses, losses)
         if not apply:  # without `depend` the graph may leave out the sums
             return loss, l1, contrast, ops.depend(ops.isfinite(loss), (gradients, losses))
@@ -153,12 +154,6 @@ class TrainOneStepCell(nn.Cell):
         taken = ops.depend(taken, self._settle_statistics(taken))
         taken = ops.depend(taken, self._write_report(losses, finite, failed, raised, broken))
         return losses[0], losses[1], losses[2], taken
-
-    def _accumulated(self, gradients):
-        total = ()
-        for i in range(len(self.sums)):
-            total += (ops.assign_add(self.sums[i], gradients[i]),)
-        return total
 
     def _over_ranks(self, gradients, losses, raised):
         """Means over the ranks by one collective operation. Gradients become float32 and are unscaled.
@@ -181,27 +176,14 @@ class TrainOneStepCell(nn.Cell):
 
     def _prepared(self, gradients):
         """Mean over batches, clipped; and whether the norm is finite."""
-        prepared = ()
-        for gradient in gradients:
-            prepared += (gradient.astype(mstype.float32) / self.accumulate,)
+        prepared = self.map(ops.partial(_mean, self.accumulate), gradients)
         squares = _sum_of_squares(prepared)
         if self.accumulate > 1:
-            prepared = self._cleared(prepared)
+            prepared = self.map(_cleared, self.sums, prepared)
         if self.clip_norm:
             shrink = ops.minimum(self.clip_norm / (ops.sqrt(squares) + 1e-12), ops.ones_like(squares))
-            clipped = ()
-            for gradient in prepared:
-                clipped += (gradient * shrink,)
-            prepared = clipped
+            prepared = self.map(ops.partial(ops.mul, shrink), prepared)
         return prepared, ops.isfinite(squares)
-
-    def _cleared(self, gradients):
-        """Set the sums back to zero. Returns: the gradients."""
-        kept = ()
-        for i in range(len(gradients)):
-            zeros = ops.depend(ops.zeros_like(self.sums[i]), gradients[i])
-            kept += (ops.depend(gradients[i], ops.assign(self.sums[i], zeros)),)
-        return kept
 
     def _step(self, gradients, learning_rate):
         done = self.optimizer(gradients, learning_rate)
@@ -209,9 +191,7 @@ class TrainOneStepCell(nn.Cell):
             # the decay starts small, because the first average would otherwise keep the random start
             count = done + 0.0
             decay = ops.minimum((1.0 + count) / (10.0 + count), ops.full_like(count, self.ema_decay))
-            for i in range(len(self.ema)):
-                weight = ops.depend(self.weights[i] * 1.0, done)
-                done = ops.depend(done, ops.assign(self.ema[i], self.ema[i] * decay + weight * (1.0 - decay)))
+            done = ops.depend(done, self.map(ops.partial(_average, decay, done), self.ema, self.weights))
         return done
 
     def _settle_statistics(self, taken):
@@ -235,8 +215,24 @@ class TrainOneStepCell(nn.Cell):
         return ops.assign(self.report, ops.concat((losses, numbers, ranks)))
 
 
+def _mean(count, total):
+    return total.astype(mstype.float32) / count
+
+
+def _cleared(total, gradient):
+    """Set the sum back to zero after the gradient was computed. Returns: the gradient."""
+    zeros = ops.depend(ops.zeros_like(total), gradient)
+    return ops.depend(gradient, ops.assign(total, zeros))
+
+
+def _average(decay, done, average, weight):
+    weight = ops.depend(weight * 1.0, done)
+    return ops.assign(average, average * decay + weight * (1.0 - decay))
+
+
+def _square(tensor):
+    return (tensor * tensor).sum()
+
+
 def _sum_of_squares(tensors):
-    squares = 0.0
-    for tensor in tensors:
-        squares = squares + (tensor * tensor).sum()
-    return squares
+    return ops.addn(ops.HyperMap()(_square, tensors))

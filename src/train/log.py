@@ -19,6 +19,7 @@ from .trackers import open_tracker
 COLUMNS = ("step", "epoch", "loss", "l1", "cr", "lr", "images_per_s", "val_psnr", "val_ssim",
            "gain", "offset", "silent")
 SECONDS_BETWEEN_CURVES = 30
+MARGINS = {"left": 0.11, "right": 0.9, "bottom": 0.08, "top": 0.94, "hspace": 0.08}  # of loss.png, in parts of it
 
 
 class TrainingLog:
@@ -34,7 +35,7 @@ class TrainingLog:
     """
 
     def __init__(self, options: SimpleNamespace, step: int, total: int, enabled: bool = True):
-        self.enabled, self._log_every, self._curve_drawn = enabled, options.log_every, 0.0
+        self.enabled, self._log_every, self._curve_drawn = enabled, options.log_every, time.monotonic()
         self._csv, self._curve = (Path(options.ckpt_save_path) / name for name in ("metrics.csv", "loss.png"))
         self._bar = tqdm(total=total, initial=step, unit="step", disable=not enabled, dynamic_ncols=True)
         self._rows = [row for row in _read(self._csv) if int(row["step"]) <= step] if step else []
@@ -89,7 +90,7 @@ class TrainingLog:
             tqdm.write(text)
 
     def draw(self, now: bool = False) -> None:
-        """Write loss.png. Unless `now` is set, skip this if the file is newer than SECONDS_BETWEEN_CURVES."""
+        """Write loss.png. Unless `now` is set, do so SECONDS_BETWEEN_CURVES after the start or the last time."""
         if self._rows and (now or time.monotonic() - self._curve_drawn > SECONDS_BETWEEN_CURVES):
             self._try("loss.png", lambda: _draw(self._rows, self._curve))
             self._curve_drawn = time.monotonic()
@@ -186,13 +187,11 @@ def _read(path: Path) -> List[Dict[str, str]]:
 
 def _draw(rows: List[Dict[str, str]], path: PathLike) -> None:
     """Draw the loss, the PSNR of the validations if there are any, and the health of the trunk."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
     from matplotlib.ticker import LogFormatter
 
-    figure, (axis, trunk) = pyplot.subplots(2, figsize=(8, 6), dpi=100, sharex=True, height_ratios=(3, 1))
+    figure = Figure(figsize=(8, 6), dpi=100)
+    axis, trunk = figure.subplots(2, sharex=True, height_ratios=(3, 1), gridspec_kw=MARGINS)
     steps, losses = _column(rows, "loss")
     axis.plot(steps, losses, color="tab:blue", linewidth=0.5, alpha=0.5)
     axis.plot(steps, smoothed(losses), color="tab:blue", linewidth=2)
@@ -210,12 +209,8 @@ def _draw(rows: List[Dict[str, str]], path: PathLike) -> None:
     trunk.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 1.5), linthresh=2))  # none in a wide range
     trunk.grid(alpha=0.3, which="both")
     trunk.legend()
-    figure.tight_layout()
-    try:
-        with atomic_write(path) as temporary:
-            figure.savefig(temporary)
-    finally:
-        pyplot.close(figure)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary)
 
 
 def smoothed(values: List[float]) -> List[float]:
