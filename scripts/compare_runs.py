@@ -119,16 +119,14 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _curves(runs: Sequence[Run]) -> Iterator[str]:
     """A picture for each column that a run has, as HTML."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     for column, label in CURVES:
         curves = {run.name: run.curve(column) for run in runs}
         if not any(steps for steps, _ in curves.values()):
             continue
-        figure, axis = pyplot.subplots(figsize=(6, 3.5), dpi=100, layout="tight")
+        figure = Figure(figsize=(6, 3.5), dpi=100, layout="tight")
+        axis = figure.subplots()
         for name, points in curves.items():
             axis.plot(*points, "o-" if column.startswith("val") else "-", markersize=3, label=name)
         largest = max(max(values, default=0) for _, values in curves.values())
@@ -137,7 +135,6 @@ def _curves(runs: Sequence[Run]) -> Iterator[str]:
         axis.legend()
         file = io.BytesIO()
         figure.savefig(file, format="png")
-        pyplot.close(figure)
         yield f'<img alt="{label}" src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}">'
 
 
