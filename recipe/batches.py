@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from recipe.haze_variety import BY_CHANNEL, varied_haze
-from recipe.real_haze import lay_over, measure_haze
-from recipe.real_pairs import RealPair, real_crop, with_tones
+from recipe.real_pairs import RealPair, real_crop
 from recipe.sky import find_sky, horizon_colour
 from src.data.haze import RESIDE_BORDER, SOTS_AIRLIGHT, SOTS_BETAS, add_haze, synthetic_depth, transmission
 from src.data.images import list_images, read_image
@@ -49,8 +48,6 @@ class Shares(NamedTuple):
             as in ITS.
         by_channel: of the varied haze, the share whose channels differ.
         clear: share of crops without any haze, so that clear photos stay as they are.
-        transplanted: of the crops of real pairs, the share whose clear photo is another one: half of the time that of a
-            pair, else one of the photos with depth, or of the outdoor photos.
     """
 
     real: float = 0.0
@@ -59,7 +56,6 @@ class Shares(NamedTuple):
     bright: float = 0.5
     by_channel: float = BY_CHANNEL
     clear: float = 0.0
-    transplanted: float = 0.0
 
 
 class Crops(NamedTuple):
@@ -173,7 +169,6 @@ class Batches(IterableDataset):
                  outdoors: Sequence[Photo] = (), pairs: Sequence[RealPair] = ()):
         self.photos, self.plan, self.shares, self.seed = photos, plan, shares, seed
         self.outdoors, self.pairs = outdoors, pairs
-        self.hazes = [measure_haze(pair) for pair in pairs] if shares.transplanted else []
 
     def loader(self, processes: int, pin_memory: bool) -> DataLoader:
         """These batches, made by `processes` processes, each with its own random numbers.
@@ -194,8 +189,6 @@ class Batches(IterableDataset):
 
     def _crop(self, rng: np.random.Generator, crops: Crops) -> Tuple[np.ndarray, np.ndarray, str]:
         kind = rng.random()
-        if kind < self.shares.real * self.shares.transplanted:
-            return self._transplanted(rng, crops)
         if kind < self.shares.real:
             return real_crop(self.pairs, crops.side, rng)
         if kind < self.shares.real + self.shares.variety:
@@ -207,16 +200,6 @@ class Batches(IterableDataset):
             return clear, clear, photo.name
         clear, depth, photo = _photo_crop(self.photos, crops, rng)
         return self._reside_haze(clear, depth, rng), clear, photo.name
-
-    def _transplanted(self, rng: np.random.Generator, crops: Crops) -> Tuple[np.ndarray, np.ndarray, str]:
-        haze = self.hazes[rng.integers(len(self.hazes))]
-        if rng.random() < 0.5:
-            _, clear, name = real_crop(self.pairs, crops.side, rng)
-        else:
-            outdoors = self.outdoors and rng.random() < 0.5
-            clear, _, photo = _photo_crop(self.outdoors if outdoors else self.photos, crops, rng)
-            name = photo.name
-        return *with_tones(lay_over(haze, clear, rng), clear, rng), f"{haze.name} over {name}"
 
     def _reside_haze(self, clear: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         airlight = rng.uniform(*(BRIGHT_RANGE if rng.random() < self.shares.bright else ITS_AIRLIGHT_RANGE))

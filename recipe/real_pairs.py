@@ -82,7 +82,9 @@ def real_crop(pairs: Sequence[RealPair], side: int, rng: np.random.Generator) ->
     hazy, clear = both
     if rng.random() < THINNED:
         hazy = thinner(hazy, clear, rng.uniform())
-    return *with_tones(hazy, clear, rng), pair.name
+    if rng.random() < TONED:
+        hazy, clear = tones((hazy, clear), rng)
+    return np.ascontiguousarray(hazy), np.ascontiguousarray(clear), pair.name
 
 
 def thinner(hazy: np.ndarray, clear: np.ndarray, share: float) -> np.ndarray:
@@ -96,13 +98,9 @@ def thinner(hazy: np.ndarray, clear: np.ndarray, share: float) -> np.ndarray:
     return to_bytes(mixed ** (1 / LINEAR_LIGHT))
 
 
-def with_tones(hazy: np.ndarray, clear: np.ndarray, rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray]:
-    """Both, uint8[h, w, 3]: a share `TONED` of them with one exposure, white balance and gamma, as another camera would
-    show them."""
-    hazy, clear = np.ascontiguousarray(hazy), np.ascontiguousarray(clear)
-    if rng.random() >= TONED:
-        return hazy, clear
+def tones(images: Sequence[np.ndarray], rng: np.random.Generator) -> List[np.ndarray]:
+    """The images, uint8[h, w, 3], with one exposure, white balance and gamma, as another camera would show them."""
     gains = np.exp(EXPOSURE * rng.standard_normal() + BALANCE * rng.standard_normal(3))
     gamma = np.exp(rng.uniform(*np.log(GAMMA)))
     table = to_bytes(gains * (np.arange(256)[:, None] / 255) ** gamma)[None]  # [1, 256, 3]
-    return cv2.LUT(hazy, table), cv2.LUT(clear, table)
+    return [cv2.LUT(np.ascontiguousarray(image), table) for image in images]

@@ -77,8 +77,6 @@ def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
     add("--real", type=float, default=share.real, help="share of crops of --pairs (default: %(default)s)")
     add("--pairs", action="append", default=[], help="real pairs, FOLDER:LAYOUT or FOLDER:LAYOUT:NUMBERS, as "
         "nh_haze:Pairs:01-45,47; may be given several times")
-    add("--transplanted", type=float, default=share.transplanted,
-        help="share of the crops of --pairs in which the haze lies over another photo (default: %(default)s)")
     add("--validation_pairs", action="append", default=[], help="real pairs that are scored with each validation")
     add("--variety", type=float, default=share.variety,
         help="share of crops with the haze of haze_variety.py (default: %(default)s)")
@@ -103,8 +101,7 @@ def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
     for name in ("hours", "lr", "clip"):
         if not 0 < getattr(options, name) < math.inf:
             raise UsageError(f"--{name} {getattr(options, name)}: must be above 0")
-    for name in ("cooldown", "bright", "variety", "real", "clear", "transplanted", "by_channel", "outdoor_share",
-                 "ema"):
+    for name in ("cooldown", "bright", "variety", "real", "clear", "by_channel", "outdoor_share", "ema"):
         if not 0 <= getattr(options, name) <= 1:
             raise UsageError(f"--{name} {getattr(options, name)}: must be from 0 to 1")
     if options.real + options.variety + options.clear > 1:
@@ -127,7 +124,7 @@ def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
 
 def shares_of(options: SimpleNamespace) -> Shares:
     return Shares(options.real, options.variety, options.outdoor_share, options.bright, options.by_channel,
-                  options.clear, options.transplanted)
+                  options.clear)
 
 
 def main(argv: Optional[List[str]] = None) -> int:

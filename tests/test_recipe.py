@@ -25,7 +25,7 @@ torch = pytest.importorskip("torch", reason="needs PyTorch: pip install -r recip
 if sys.version_info < (3, 10):
     pytest.skip("the recipe needs Python 3.10", allow_module_level=True)
 
-from recipe import batches, curve, haze_variety, health, optimizer, real_haze, real_pairs, sky, train  # noqa: E402
+from recipe import batches, curve, haze_variety, health, optimizer, real_pairs, sky, train  # noqa: E402
 from recipe.network import Conv3x3, DeformPatches, Dehaze, compiled  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -413,47 +413,6 @@ def test_thinner_haze_is_the_scattering_model_with_more_transmission():
     np.testing.assert_array_equal(real_pairs.thinner(coded(through), coded(1.0), 1.0), coded(through))
 
 
-def smoke(seed, through, airlight):
-    """A pair of 320x240 px with detail everywhere, behind haze of this transmission [h, w, 1] and colour."""
-    light = image(seed, (1, 3, 240, 320), 0.8)[0].transpose(1, 2, 0) + 0.1
-    sides = (light * through + airlight * (1 - through), light)
-    return real_pairs.RealPair(f"smoke/{seed}", *(np.rint(255 * side ** (1 / 2.2)).astype(np.uint8) for side in sides))
-
-
-def test_the_haze_of_a_pair_is_found():
-    through = np.linspace(0.3, 0.9, 320)[None, :, None] * np.array([1.1, 1, 0.8])
-    airlight = np.array([0.3, 0.35, 0.45])
-    found = real_haze.measure_haze(smoke(3, through, airlight))
-    expected = cv2.resize(np.broadcast_to(through, (240, 320, 3)), (80, 60), interpolation=cv2.INTER_AREA)
-    assert np.abs(found.through - expected)[8:-8, 8:-8].max() < 0.05
-    assert np.abs(found.veil - airlight * (1 - expected))[8:-8, 8:-8].max() < 0.03
-    even = real_haze.measure_haze(real_pairs.RealPair("wall", *[np.full((64, 80, 3), 128, np.uint8)] * 2))
-    assert np.isfinite(even.through).all() and np.isfinite(even.veil).all()
-
-
-def test_haze_over_another_photo_is_the_scattering_model():
-    fields = [np.full((16, 20, 3), value, np.float16) for value in (0.5, 0.125)]
-    rng = np.random.default_rng(5)
-    clear = rng.integers(0, 256, (32, 32, 3), np.uint8)
-    hazy = real_haze.lay_over(real_haze.RealHaze("", *fields), clear, rng)
-    expected = 255 * (0.5 * (clear / 255) ** 2.2 + 0.125) ** (1 / 2.2)
-    assert np.abs(hazy - expected).max() <= 1
-    nothing = real_haze.RealHaze("", np.ones((16, 20, 3), np.float16), np.zeros((16, 20, 3), np.float16))
-    np.testing.assert_array_equal(real_haze.lay_over(nothing, clear, rng), clear)
-
-
-def test_transplanted_haze_lies_over_pairs_and_other_photos(scenes, pairs):
-    photos, loaded = batches.load_scenes(scenes, batches.TRAIN), real_pairs.load_real_pairs(f"{pairs}:Pairs")
-    shares = batches.Shares(real=1.0, transplanted=0.5)
-    made = batches.Batches(photos, batches.parse_plan("1:1:32:1"), shares, 0, pairs=loaded)
-    rng = np.random.default_rng(2)
-    hazy, clear, names = zip(*(made._crop(rng, made.plan[0]) for _ in range(200)))
-    assert all(side.shape == (32, 32, 3) and side.dtype == np.uint8 for side in hazy + clear)
-    over = [name.split(" over ")[1] for name in names if " over " in name]
-    assert len(over) == pytest.approx(100, abs=20)
-    assert np.mean([name.startswith("smoke/") for name in over]) == pytest.approx(0.5, abs=0.15)
-
-
 def test_crops_have_the_shares_of_the_options(scenes, pairs):
     photos = batches.load_scenes(scenes, batches.TRAIN)
     made = batches.Batches(photos, batches.parse_plan("1:1:32:1"), batches.Shares(real=0.5, variety=0.2, clear=0.2), 0,
@@ -625,7 +584,6 @@ def test_a_loss_that_is_read_late_is_read_before_the_state_is_kept(scenes, tmp_p
 @pytest.mark.parametrize("flags, said", [
     (("--plan", "1:1.0:30:2"), "multiples of 4"), (("--plan", "1:1.0"), "share:scale:side:count"),
     (("--hours", "0"), "--hours"), (("--lr", "nan"), "--lr"), (("--variety", "2"), "--variety"),
-    (("--transplanted", "1.1"), "--transplanted"),
     (("--validation_images", "0"), "--validation_images"), (("--nonsense", "1"), "--nonsense"),
     (("--real", "0.7", "--variety", "0.4", "--pairs", "x:Pairs"),
      "--real 0.7, --variety 0.4 and --clear 0.0: must sum"),
