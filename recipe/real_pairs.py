@@ -26,27 +26,28 @@ class RealPair(NamedTuple):
     clear: np.ndarray
 
 
-def load_real_pairs(folder: str) -> List[RealPair]:
+def load_real_pairs(folder: str, flag: str = "--pairs") -> List[RealPair]:
     """The pairs of `FOLDER:LAYOUT[:NUMBERS]`, for example `nh_haze:Pairs:01-45,47`.
 
-    NUMBERS keeps the pairs whose names begin with one of these numbers; a layout is one of `src/data/pairs.py`.
+    NUMBERS keeps the pairs whose names begin with one of these numbers; a layout is one of `src/data/pairs.py`. `flag` is
+    what the user gave the folder with, for the errors.
 
     Raises: UsageError for another form. InputError naming the file if a truth is missing, a file cannot be read, the
     sizes differ, or no pair has one of the numbers.
     """
-    place, layout, numbers = parse_pairs(folder)
-    pairs, _ = find_pairs(place, layout, train=True)
+    place, layout, numbers = parse_pairs(folder, flag)
+    pairs, _ = find_pairs(place, layout, train=True, flag=flag)
     kept = [pair for pair in pairs if not numbers or number_of(pair.name) in numbers]
     if not kept:
-        raise InputError(f"--pairs {folder}: no pair there has one of these numbers")
+        raise InputError(f"{flag} {folder}: no pair there has one of these numbers")
     return [RealPair(f"{Path(place).name}/{pair.name}", *load_pair(pair)) for pair in kept]
 
 
-def parse_pairs(folder: str) -> Tuple[str, str, Set[int]]:
+def parse_pairs(folder: str, flag: str = "--pairs") -> Tuple[str, str, Set[int]]:
     """The folder, the layout and the numbers of `FOLDER:LAYOUT[:NUMBERS]`. Raises: UsageError for another form."""
     found = re.fullmatch(r"(.+?):([A-Za-z]+)(?::([\d,-]+))?", folder)
     if not found or found[2] not in PAIR_LAYOUTS:
-        raise UsageError(f"--pairs {folder}: must be FOLDER:LAYOUT or FOLDER:LAYOUT:NUMBERS, as nh_haze:Pairs:01-45; "
+        raise UsageError(f"{flag} {folder}: must be FOLDER:LAYOUT or FOLDER:LAYOUT:NUMBERS, as nh_haze:Pairs:01-45; "
                          f"the layouts are {', '.join(PAIR_LAYOUTS)}")
     numbers: Set[int] = set()
     for part in filter(None, (found[3] or "").split(",")):
@@ -54,7 +55,7 @@ def parse_pairs(folder: str) -> Tuple[str, str, Set[int]]:
         try:
             numbers.update(range(int(first), int(last or first) + 1))
         except ValueError:
-            raise UsageError(f"--pairs {folder}: {part} is neither a number nor a range of two") from None
+            raise UsageError(f"{flag} {folder}: {part} is neither a number nor a range of two") from None
     return found[1], found[2], numbers
 
 

@@ -109,8 +109,9 @@ def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
                          "must sum to at most 1")
     if (options.real > 0) != bool(options.pairs):
         raise UsageError(f"--real {options.real} with {len(options.pairs)} --pairs: one needs the other")
-    for folder in options.pairs + options.validation_pairs:
-        parse_pairs(folder)
+    for flag in ("--pairs", "--validation_pairs"):
+        for folder in getattr(options, flag[2:]):
+            parse_pairs(folder, flag)
     for name in ("threads", "loaders"):
         if getattr(options, name) < 1:
             raise UsageError(f"--{name} {getattr(options, name)}: must be at least 1")
@@ -142,7 +143,8 @@ def main(argv: Optional[List[str]] = None) -> int:
         outdoors = load_outdoors(options.outdoors) if options.outdoors else []
         pairs = [pair for folder in options.pairs for pair in load_real_pairs(folder)]
         validation = load_scenes(options.data, VALIDATION)[::50 // options.validation_images]
-        real = [pair for folder in options.validation_pairs for pair in load_real_pairs(folder)]
+        real = [pair for folder in options.validation_pairs
+                for pair in load_real_pairs(folder, "--validation_pairs")]
         batches = iter(Batches(photos, options.plan, shares_of(options), options.seed + training.step, outdoors, pairs)
                        .loader(options.loaders, options.device == "cuda"))
         kept = validated = time.monotonic()
