@@ -157,7 +157,7 @@ def test_images_below_16_px_are_refused_by_name(network, tmp_path):
 
 
 def test_large_images_are_tiled_automatically_unless_told_not_to(network, monkeypatch):
-    monkeypatch.setattr(tiles, "UNTILED_PIXELS", 100 * 100)
+    monkeypatch.setattr(tiles, "WHOLE_PIXELS", 100 * 100)
     monkeypatch.setattr(tiles, "AUTO_TILE", 96)
     for tile, largest in ((0, 96), (-1, 200), (64, 64)):
         network.seen.clear()
@@ -190,7 +190,7 @@ def test_a_network_of_one_small_size_refuses_larger_images_by_name(network, tmp_
 
 @pytest.mark.parametrize("photo_size, work_size, seen", (
     ((3000, 4000), 0, (384, 512)), ((4000, 6000), 0, (340, 512)), ((4000, 3000), 0, (512, 384)),
-    ((500, 800), 0, (500, 800)), ((501, 800), 0, (320, 512)),  # photos of up to 0.4 megapixels stay as they are
+    ((1000, 1000), 0, (1000, 1000)), ((1001, 1000), 0, (512, 512)),  # photos of up to a megapixel stay as they are
     ((3000, 4000), -1, (3000, 4000)), ((3000, 4000), 640, (480, 640)), ((48, 64), 640, (48, 64)),
     ((1000, 16000), 0, (256, 4096)), ((20, 400), 64, (20, 400)),  # panoramas keep half of it on the shorter side
     ((41, 131), 64, (32, 104)), ((66, 65), 64, (64, 64))))

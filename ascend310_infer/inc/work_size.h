@@ -10,10 +10,10 @@ namespace aecrnet {
 
 constexpr int kAutoWorkSize = 0;
 constexpr int kFullResolution = -1;
-constexpr int kAutoSide = 512;                // pixels of the longer side
-constexpr std::size_t kWholePixels = 400000;  // kAutoWorkSize does not shrink photos of up to so many pixels
-constexpr int kSmallestWorkSize = 64;         // less is too little to tell haze from white walls
-constexpr double kLongestShape = 2.0;         // a longer panorama keeps more pixels on its longer side
+constexpr int kAutoSide = 512;                       // pixels of the longer side
+constexpr std::size_t kWholePixels = 1000000;        // up to so many pixels go through the model as they are
+constexpr int kSmallestWorkSize = 64;                // less is too little to tell haze from white walls
+constexpr double kLongestShape = 2.0;  // a longer panorama keeps more pixels on its longer side
 
 struct Size {
   int height = 0;

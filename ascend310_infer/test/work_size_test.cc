@@ -17,9 +17,9 @@ Sidecar Fixed(int height, int width) {
   return sidecar;
 }
 
-TEST(WorkSize, AutomaticallyThePhotoItselfUpTo400000PixelsAnd512Above) {
-  EXPECT_EQ(SeenSize({500, 800}, 0, Sidecar()), (Size{500, 800}));
-  EXPECT_EQ(SeenSize({501, 800}, 0, Sidecar()), (Size{320, 512}));
+TEST(WorkSize, AutomaticallyThePhotoItselfUpToAMegapixelAnd512Above) {
+  EXPECT_EQ(SeenSize({1000, 1000}, 0, Sidecar()), (Size{1000, 1000}));
+  EXPECT_EQ(SeenSize({1001, 1000}, 0, Sidecar()), (Size{512, 512}));
   EXPECT_EQ(SeenSize({3000, 4000}, 0, Sidecar()), (Size{384, 512}));
 }
 

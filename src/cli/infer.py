@@ -163,4 +163,4 @@ def work_size_fact(work_size: int) -> str:
     """The work size in words."""
     if work_size == FULL:
         return "full resolution"
-    return f"{work_size} px" if work_size else f"{AUTO_SIDE} px above {WHOLE_PIXELS / 1e6:g} megapixels (auto)"
+    return f"{work_size} px" if work_size else f"{AUTO_SIDE} px above {WHOLE_PIXELS / 1e6:g} megapixel (auto)"

@@ -9,7 +9,7 @@ from ..spec import MULTIPLE
 AUTO, FULL = 0, -1  # values of `work_size`: see `seen_size`; the photo itself, in tiles if it is large
 AUTO_SIDE = 512  # pixels; docs/large_photos.md compares sizes
 VIDEO_SIDE = 320  # pixels; what AUTO is for videos
-WHOLE_PIXELS = 400_000  # AUTO does not shrink photos of up to so many pixels: they would lose, larger ones gain
+WHOLE_PIXELS = 1_000_000  # up to so many pixels go through the network as they are: not shrunk, and not in tiles
 SMALLEST = 64  # pixels; less is too little to tell haze from white walls
 LONGEST_SHAPE = 2  # a longer panorama keeps more pixels on its longer side, so that its shorter side is not lost
 
