@@ -29,8 +29,8 @@ class RealPair(NamedTuple):
 def load_real_pairs(folder: str, flag: str = "--pairs") -> List[RealPair]:
     """The pairs of `FOLDER:LAYOUT[:NUMBERS]`, for example `nh_haze:Pairs:01-45,47`.
 
-    NUMBERS keeps the pairs whose names begin with one of these numbers; a layout is one of `src/data/pairs.py`. `flag` is
-    what the user gave the folder with, for the errors.
+    NUMBERS keeps the pairs whose names begin with one of these numbers; a layout is one of `src/data/pairs.py`.
+    `flag` is what the user gave the folder with, for the errors.
 
     Raises: UsageError for another form. InputError naming the file if a truth is missing, a file cannot be read, the
     sizes differ, or no pair has one of the numbers.
