@@ -598,7 +598,8 @@ def test_bad_flags(flags, said):
 
 
 @pytest.mark.parametrize("damage, said", [
-    (lambda root: (root / "gt/02.png").unlink(), "^--pairs .*: 1 hazy images without .*, the first is 02.png"),
+    (lambda root: (root / "gt/02.png").unlink(),
+     "^--pairs .*: 1 hazy images without ground truth, the first is 02.png"),
     (lambda root: write_image(root / "gt/02.png", np.zeros((64, 76, 3), np.uint8)), "02.png is 80x64 but its .* 76x64"),
     (lambda root: (root / "hazy/02.png").write_bytes(b"no image"), "02.png"),
 ])
