@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from recipe.haze_variety import BY_CHANNEL, varied_haze
-from recipe.real_pairs import RealPair, real_crop
+from recipe.real_pairs import RealPair, real_crop, resized, whole_window
 from recipe.sky import find_sky, horizon_colour
 from src.data.haze import RESIDE_BORDER, SOTS_AIRLIGHT, SOTS_BETAS, add_haze, synthetic_depth, transmission
 from src.data.images import list_images, read_image
@@ -59,7 +59,10 @@ class Shares(NamedTuple):
 
 
 class Crops(NamedTuple):
-    """One kind of batch: its share of the steps, the scale of the photos, the side in pixels, the number of crops."""
+    """One kind of batch: its share of the steps, the scale of the photos, the side in pixels, the number of crops.
+
+    Scale 0 stands for nearly whole photos, shrunk to a longer side of `side`, one a step.
+    """
 
     share: float
     scale: float
@@ -81,8 +84,10 @@ def parse_plan(text: str) -> List[Crops]:
     except ValueError:
         raise UsageError(f"--plan {text}: must be share:scale:side:count, more of them after commas") from None
     for crops in plan:
-        if not (crops.share > 0 and 0 < crops.scale <= 1 and crops.side % 4 == 0 < crops.side and crops.count > 0):
-            raise UsageError(f"--plan {text}: shares and counts above 0, scales up to 1, sides multiples of 4")
+        if not (crops.share > 0 and 0 <= crops.scale <= 1 and crops.side % 4 == 0 < crops.side and crops.count > 0):
+            raise UsageError(f"--plan {text}: shares and counts above 0, scales from 0 to 1, sides multiples of 4")
+        if not crops.scale and crops.count > 1:
+            raise UsageError(f"--plan {text}: whole photos (scale 0) have several sizes, so their count must be 1")
     return plan
 
 
@@ -190,7 +195,7 @@ class Batches(IterableDataset):
     def _crop(self, rng: np.random.Generator, crops: Crops) -> Tuple[np.ndarray, np.ndarray, str]:
         kind = rng.random()
         if kind < self.shares.real:
-            return real_crop(self.pairs, crops.side, rng)
+            return real_crop(self.pairs, crops.side, rng, whole=not crops.scale)
         if kind < self.shares.real + self.shares.variety:
             outdoors = self.outdoors and rng.random() < self.shares.outdoors
             clear, depth, photo = _photo_crop(self.outdoors if outdoors else self.photos, crops, rng)
@@ -211,13 +216,13 @@ def _photo_crop(
 ) -> Tuple[np.ndarray, np.ndarray, Photo]:
     """A random crop of a random photo, mirrored or not: clear, depth and the photo."""
     photo = photos[rng.integers(len(photos))]
-    side = min(round(crops.side / crops.scale), *photo.depth.shape)
-    top, left = (rng.integers(size - side + 1) for size in photo.depth.shape)
-    window = slice(top, top + side), slice(left, left + side)
-    clear, depth = photo.clear[window], photo.depth[window].astype(np.float32)
-    if side != crops.side:
-        way = cv2.INTER_AREA if side > crops.side else cv2.INTER_LINEAR
-        clear, depth = (cv2.resize(image, (crops.side,) * 2, interpolation=way) for image in (clear, depth))
+    if crops.scale:
+        source = min(round(crops.side / crops.scale), *photo.depth.shape)
+        top, left = (rng.integers(size - source + 1) for size in photo.depth.shape)
+        window, size = (slice(top, top + source), slice(left, left + source)), (crops.side, crops.side)
+    else:
+        window, size = whole_window(photo.depth.shape, crops.side, rng)
+    clear, depth = resized(photo.clear[window], size), resized(photo.depth[window].astype(np.float32), size)
     if rng.random() < 0.5:
         clear, depth = clear[:, ::-1], depth[:, ::-1]
     return np.ascontiguousarray(clear), np.ascontiguousarray(depth), photo

@@ -13,6 +13,7 @@ from src.data.pairs import PAIR_LAYOUTS, find_pairs, load_pair
 from src.errors import InputError, UsageError
 
 SCALE = (0.5, 1.0)  # of a photo: smaller ones show a crop more of the scene
+WHOLE = (0.8, 1.0)  # of the height and of the width of a photo that is seen whole
 THINNED = 0.25  # share of crops whose haze is made thinner
 TONED = 0.5  # share of crops whose exposure, white balance and gamma change, hazy and clear alike
 EXPOSURE, BALANCE, GAMMA = 0.1, 0.03, (0.8, 1.25)  # deviations of the logarithm, of all channels and of each; range
@@ -65,19 +66,43 @@ def number_of(name: str) -> int:
     return int(digits[0]) if digits else -1
 
 
-def real_crop(pairs: Sequence[RealPair], side: int, rng: np.random.Generator) -> Tuple[np.ndarray, np.ndarray, str]:
+def whole_window(
+    shape: Tuple[int, int], side: int, rng: np.random.Generator
+) -> Tuple[Tuple[slice, slice], Tuple[int, int]]:
+    """A random window of most of a photo of (height, width), and the (height, width) that it shrinks to: its longer
+    side has at most `side` pixels, and both are multiples of 4."""
+    sizes = [round(length * rng.uniform(*WHOLE)) for length in shape]
+    starts = [rng.integers(length - size + 1) for length, size in zip(shape, sizes)]
+    factor = min(1.0, side / max(sizes))
+    top, left = (slice(start, start + size) for start, size in zip(starts, sizes))
+    return (top, left), tuple(max(4, round(size * factor) // 4 * 4) for size in sizes)  # type: ignore[return-value]
+
+
+def resized(image: np.ndarray, size: Tuple[int, int]) -> np.ndarray:
+    """The picture with `size` (height, width)."""
+    if image.shape[:2] == size:
+        return image
+    way = cv2.INTER_AREA if image.shape[0] > size[0] else cv2.INTER_LINEAR
+    return cv2.resize(image, size[::-1], interpolation=way)
+
+
+def real_crop(
+    pairs: Sequence[RealPair], side: int, rng: np.random.Generator, whole: bool = False
+) -> Tuple[np.ndarray, np.ndarray, str]:
     """A random crop of a random pair: (hazy, clear), both uint8[side, side, 3], and the name of the pair.
 
-    Both sides get the same scale, mirror and tones.
+    `whole`: nearly the whole photo, see `whole_window`, uint8[h, w, 3]. Both sides get the same scale, mirror and
+    tones.
     """
     pair = pairs[rng.integers(len(pairs))]
     height, width = pair.clear.shape[:2]
-    source = min(round(side / rng.uniform(*SCALE)), height, width)
-    top, left = rng.integers(height - source + 1), rng.integers(width - source + 1)
-    both = [image[top:top + source, left:left + source] for image in (pair.hazy, pair.clear)]
-    if source != side:
-        way = cv2.INTER_AREA if source > side else cv2.INTER_LINEAR
-        both = [cv2.resize(image, (side, side), interpolation=way) for image in both]
+    if whole:
+        window, size = whole_window((height, width), side, rng)
+    else:
+        source = min(round(side / rng.uniform(*SCALE)), height, width)
+        top, left = rng.integers(height - source + 1), rng.integers(width - source + 1)
+        window, size = (slice(top, top + source), slice(left, left + source)), (side, side)
+    both = [resized(image[window], size) for image in (pair.hazy, pair.clear)]
     if rng.random() < 0.5:
         both = [image[:, ::-1] for image in both]
     hazy, clear = both

@@ -72,7 +72,8 @@ def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
     add("--fft", type=float, default=0.0, help="weight of L1 of the Fourier transforms (default: 0)")
     add("--squared", type=float, default=0.0, help="weight of the mean squared difference (default: 0)")
     add("--plan", default="0.35:1.0:192:3,0.35:0.5:192:3,0.3:0.3:128:6",
-        help="batches, as share:scale of the photo:side in pixels:crops,... (default: %(default)s)")
+        help="batches, as share:scale of the photo:side in pixels:crops,...; share:0:side:1 are nearly whole photos "
+             "with a longer side of SIDE (default: %(default)s)")
     share = Shares()
     add("--real", type=float, default=share.real, help="share of crops of --pairs (default: %(default)s)")
     add("--pairs", action="append", default=[], help="real pairs, FOLDER:LAYOUT or FOLDER:LAYOUT:NUMBERS, as "

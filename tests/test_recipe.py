@@ -401,6 +401,25 @@ def test_both_sides_of_a_real_crop_show_the_same_place_in_the_same_tones(pairs, 
     assert len({name for *_, name in plain}) == 3
 
 
+def test_a_photo_seen_whole_keeps_both_sides_alike_and_most_of_its_width_and_height(pairs, monkeypatch):
+    monkeypatch.setattr(real_pairs, "THINNED", 0.0)
+    monkeypatch.setattr(real_pairs, "TONED", 0.0)
+    loaded, rng = real_pairs.load_real_pairs(f"{pairs}:Pairs"), np.random.default_rng(8)
+    for side in (40, 800):  # shrunk, and at its own size
+        for _ in range(20):
+            hazy, clear, _ = real_pairs.real_crop(loaded, side, rng, whole=True)
+            height, width, _ = clear.shape
+            assert hazy.shape == clear.shape and height % 4 == width % 4 == 0
+            assert np.abs(hazy.astype(int) - clear - 100).max() <= 1
+            assert width == 40 or height == 40 if side == 40 else 48 <= height <= 64 <= width <= 80
+    for shape in ((480, 640), (3, 5)):
+        for _ in range(50):
+            window, size = real_pairs.whole_window(shape, 512, rng)
+            assert all(0.79 * length - 1 < part.stop - part.start and part.stop <= length
+                       for part, length in zip(window, shape))
+            assert min(size) >= 4
+
+
 def test_thinner_haze_is_the_scattering_model_with_more_transmission():
     rng = np.random.default_rng(9)
     scene, airlight, through = rng.random((16, 16, 3)), np.array([0.3, 0.35, 0.4]), 0.4
@@ -583,6 +602,7 @@ def test_a_loss_that_is_read_late_is_read_before_the_state_is_kept(scenes, tmp_p
 
 @pytest.mark.parametrize("flags, said", [
     (("--plan", "1:1.0:30:2"), "multiples of 4"), (("--plan", "1:1.0"), "share:scale:side:count"),
+    (("--plan", "1:0:32:2"), "count must be 1"),
     (("--hours", "0"), "--hours"), (("--lr", "nan"), "--lr"), (("--variety", "2"), "--variety"),
     (("--validation_images", "0"), "--validation_images"), (("--nonsense", "1"), "--nonsense"),
     (("--real", "0.7", "--variety", "0.4", "--pairs", "x:Pairs"),
