@@ -95,8 +95,8 @@ def real_crop(
 ) -> Tuple[np.ndarray, np.ndarray, str]:
     """A random crop of a random pair: (hazy, clear), both uint8[side, side, 3], and the name of the pair.
 
-    `whole`: nearly the whole photo, see `whole_window`, uint8[h, w, 3]. Both sides get the same scale, mirror and
-    tones.
+    `whole`: nearly the whole photo, see `whole_window`, uint8[h, w, 3]. Both sides get the same scale, mirror, quarter
+    turn and tones.
     """
     pair = pairs[rng.integers(len(pairs))]
     height, width = pair.clear.shape[:2]
@@ -109,7 +109,8 @@ def real_crop(
     both = [resized(image[window], size) for image in (pair.hazy, pair.clear)]
     if rng.random() < 0.5:
         both = [image[:, ::-1] for image in both]
-    hazy, clear = both
+    turns = int(rng.integers(4))  # the few pairs are all upright, and a network learns where in them the smoke lies
+    hazy, clear = (np.ascontiguousarray(np.rot90(image, turns)) for image in both)
     if rng.random() < THINNED:
         hazy = thinner(hazy, clear, rng.uniform())
     if rng.random() < TONED:

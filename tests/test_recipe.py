@@ -405,10 +405,11 @@ def test_a_photo_seen_whole_keeps_both_sides_alike_and_most_of_its_width_and_hei
     monkeypatch.setattr(real_pairs, "THINNED", 0.0)
     monkeypatch.setattr(real_pairs, "TONED", 0.0)
     loaded, rng = real_pairs.load_real_pairs(f"{pairs}:Pairs"), np.random.default_rng(8)
-    for side, size in ((40, (32, 32)), (800, (32, 64))):  # shrunk, and at its own size
+    # shrunk, and at its own size, turned or not
+    for side, sizes in ((40, {(32, 32)}), (800, {(32, 64), (64, 32), (64, 64)})):
         crops = [real_pairs.real_crop(loaded, side, rng, whole=True)[:2] for _ in range(20)]
         assert all(np.abs(hazy.astype(int) - clear - 100).max() <= 1 for hazy, clear in crops)
-        assert {clear.shape[:2] for _, clear in crops} == {size}
+        assert {clear.shape[:2] for _, clear in crops} == sizes
     seen = set()
     for _ in range(200):
         window, size = real_pairs.whole_window((480, 640), 512, rng)
@@ -418,6 +419,18 @@ def test_a_photo_seen_whole_keeps_both_sides_alike_and_most_of_its_width_and_hei
         seen.add(size)
     assert 2 <= len(seen) <= 8
     assert real_pairs.whole_window((20, 50), 512, rng)[1] == (32, 32)
+
+
+def test_real_pairs_are_seen_from_all_four_sides():
+    upright = np.zeros((64, 64, 3), np.uint8)
+    upright[:16] = 200
+    rng, tops = np.random.default_rng(8), set()
+    for whole in (False, True) * 20:
+        hazy, clear, _ = real_pairs.real_crop([real_pairs.RealPair("one", upright, upright)], 64, rng, whole)
+        assert np.array_equal(hazy, clear)
+        sides = clear[0], clear[:, -1], clear[-1], clear[:, 0]
+        tops.add((int(np.argmax([side.mean() for side in sides])), whole))
+    assert len(tops) == 8
 
 
 def test_thinner_haze_is_the_scattering_model_with_more_transmission():
