@@ -110,7 +110,7 @@ def real_crop(
     if rng.random() < 0.5:
         both = [image[:, ::-1] for image in both]
     turns = int(rng.integers(4))  # the few pairs are all upright, and a network learns where in them the smoke lies
-    hazy, clear = (np.ascontiguousarray(np.rot90(image, turns)) for image in both)
+    hazy, clear = (np.rot90(image, turns) for image in both)
     if rng.random() < THINNED:
         hazy = thinner(hazy, clear, rng.uniform())
     if rng.random() < TONED:
