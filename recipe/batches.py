@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from recipe.haze_variety import BY_CHANNEL, varied_haze
 from recipe.real_pairs import RealPair, real_crop, resized, whole_window
-from recipe.sky import find_sky, horizon_colour
+from recipe.sky import find_sky, horizon_colour, painted_sky
 from src.data.haze import RESIDE_BORDER, SOTS_AIRLIGHT, SOTS_BETAS, add_haze, synthetic_depth, transmission
 from src.data.images import list_images, read_image
 from src.data.sources import find_scenes, read_depth
@@ -22,6 +22,7 @@ TRAIN, VALIDATION = (0, 1348), (1349, 1398)  # photo numbers; 1399..1448 are the
 ITS_BETA_RANGE, ITS_AIRLIGHT_RANGE, BRIGHT_RANGE = (0.6, 1.8), (0.7, 1.0), (0.95, 1.0)
 HAZY = 0.25  # of white; by eye, of 40 outdoor photos of RESIDE, 11 of the 17 above it are hazy, and 2 of the 23 below
 BEFORE_SKY = 0.99  # largest depth of anything that is not sky
+PAINTED = 0.6  # share of crops of photos with a sky whose sky is painted
 AHEAD = 6  # batches that a process prepares ahead
 
 
@@ -214,7 +215,7 @@ class Batches(IterableDataset):
 def _photo_crop(
     photos: Sequence[Photo], crops: Crops, rng: np.random.Generator
 ) -> Tuple[np.ndarray, np.ndarray, Photo]:
-    """A random crop of a random photo, mirrored or not: clear, depth and the photo."""
+    """A random crop of a random photo, mirrored or not, its sky painted or not: clear, depth and the photo."""
     photo = photos[rng.integers(len(photos))]
     if crops.scale:
         source = min(round(crops.side / crops.scale), *photo.depth.shape)
@@ -225,4 +226,7 @@ def _photo_crop(
     clear, depth = resized(photo.clear[window], size), resized(photo.depth[window].astype(np.float32), size)
     if rng.random() < 0.5:
         clear, depth = clear[:, ::-1], depth[:, ::-1]
+    if photo.horizon is not None and rng.random() < PAINTED:
+        clear, sky = painted_sky(clear, depth == 1, rng)
+        depth = np.where(sky, np.float32(1), depth)
     return np.ascontiguousarray(clear), np.ascontiguousarray(depth), photo

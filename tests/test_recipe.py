@@ -492,6 +492,40 @@ def test_a_layer_of_haze_has_the_colour_of_the_horizon_and_leaves_the_sky(monkey
     assert np.median(changed) > 10
 
 
+def test_clouds_and_blue_are_painted_into_the_whole_sky_and_nowhere_else():
+    photo, rng = street(), np.random.default_rng(4)
+    found = sky.find_sky(photo)
+    painted, covered = zip(*(sky.painted_sky(photo, found, rng) for _ in range(20)))
+    assert all(mask[:59].all() and not mask[61:].any() for mask in covered)  # 59: the seam of `find_sky` is sky too
+    assert all(np.array_equal(result[61:], photo[61:]) for result in painted)
+    change = np.array([result[:59].astype(float) - photo[:59] for result in painted])
+    assert (np.abs(change).max((1, 2, 3)) > 20).sum() > 10
+    blueness = (change[..., 2] - change[..., 0]).mean((0, 2))  # of each row
+    assert blueness[:15].mean() > blueness[-15:].mean() + 5
+    assert np.abs(change[:, 45:]).mean() > 2  # clouds reach down to the horizon
+    np.testing.assert_array_equal(sky.painted_sky(photo, np.zeros_like(found), rng)[0], photo)
+
+
+@pytest.mark.parametrize("stretch", (1.0, 4.0))
+def test_fractal_noise_has_one_deviation_and_the_stretch_asked_for(stretch):
+    noise = sky.fractal(256, 256, stretch, np.random.default_rng(2))
+    assert (noise.mean(), noise.std()) == pytest.approx((0, 1), abs=1e-3)
+    steep, flat = (np.abs(np.diff(noise, axis=axis)).mean() for axis in (0, 1))
+    assert steep / flat == pytest.approx(stretch, rel=0.4)
+
+
+@pytest.mark.parametrize("share, painted", ((0.0, 0), (0.5, 10), (1.0, 20)))
+def test_a_share_of_crops_has_a_painted_sky(monkeypatch, share, painted):
+    photo = batches.with_sky(batches.Photo("street", street(), np.full((120, 160), 0.5, np.float16)))
+    monkeypatch.setattr(batches, "PAINTED", share)
+    monkeypatch.setattr(sky, "CLOUDS", 1.0)
+    rng, crops = np.random.default_rng(3), batches.Crops(1, 0.0, 160, 1)
+    taken = [batches._photo_crop([photo], crops, rng)[:2] for _ in range(20)]
+    assert all((depth[:30] == 1).all() and not (depth[-30:] == 1).any() for _, depth in taken)
+    cloudy = [clear[:30].std(axis=1).max() > 1 for clear, _ in taken]  # the rows of the street's own sky are even
+    assert sum(cloudy) == pytest.approx(painted, abs=4 * (share % 1 > 0))
+
+
 def test_outdoor_photos_that_are_hazy_themselves_are_left_out(tmp_path):
     for kind in ("images", "depths"):
         (tmp_path / kind).mkdir()
