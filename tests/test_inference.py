@@ -157,7 +157,7 @@ def test_images_below_16_px_are_refused_by_name(network, tmp_path):
 
 
 def test_large_images_are_tiled_automatically_unless_told_not_to(network, monkeypatch):
-    monkeypatch.setattr(tiles, "WHOLE_PIXELS", 100 * 100)
+    monkeypatch.setattr(tiles, "LARGE_PIXELS", 100 * 100)
     monkeypatch.setattr(tiles, "AUTO_TILE", 96)
     for tile, largest in ((0, 96), (-1, 200), (64, 64)):
         network.seen.clear()
@@ -190,7 +190,8 @@ def test_a_network_of_one_small_size_refuses_larger_images_by_name(network, tmp_
 
 @pytest.mark.parametrize("photo_size, work_size, seen", (
     ((3000, 4000), 0, (384, 512)), ((4000, 6000), 0, (340, 512)), ((4000, 3000), 0, (512, 384)),
-    ((1000, 1000), 0, (1000, 1000)), ((1001, 1000), 0, (512, 512)),  # photos of up to a megapixel stay as they are
+    ((1001, 1000), 0, (512, 512)), ((1000, 1000), 0, (800, 800)), ((720, 1280), 0, (448, 800)),
+    ((800, 799), 0, (800, 799)), ((600, 804), 0, (596, 800)), ((326, 1000), 0, (326, 1000)),
     ((3000, 4000), -1, (3000, 4000)), ((3000, 4000), 640, (480, 640)), ((48, 64), 640, (48, 64)),
     ((1000, 16000), 0, (256, 4096)), ((20, 400), 64, (20, 400)),  # panoramas keep half of it on the shorter side
     ((41, 131), 64, (32, 104)), ((66, 65), 64, (64, 64))))

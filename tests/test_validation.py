@@ -41,7 +41,7 @@ def test_scores_are_those_of_the_given_weights(tmp_path, offset):
 
 def test_many_sizes_make_two_graphs_and_large_images_go_in_tiles(tmp_path, monkeypatch):
     monkeypatch.setattr("src.runtime.mindspore_runner.WORTH_COMPILING", ((0, 1),))
-    for name, value in (("WHOLE_PIXELS", 5000), ("AUTO_TILE", 96)):
+    for name, value in (("LARGE_PIXELS", 5000), ("AUTO_TILE", 96)):
         monkeypatch.setattr(f"src.dehaze.tiles.{name}", value)
     for index in range(8):
         clear = np.full((32 + 4 * index, 36, 3), 90, np.uint8) if index else np.full((120, 200, 3), 90, np.uint8)
@@ -61,7 +61,7 @@ def test_many_sizes_make_two_graphs_and_large_images_go_in_tiles(tmp_path, monke
 
 
 def test_a_stop_is_heeded_between_tiles(tmp_path, monkeypatch):
-    for name, value in (("WHOLE_PIXELS", 1000), ("AUTO_TILE", 96)):
+    for name, value in (("LARGE_PIXELS", 1000), ("AUTO_TILE", 96)):
         monkeypatch.setattr(f"src.dehaze.tiles.{name}", value)
     for kind in ("hazy", "clear"):
         (tmp_path / kind).mkdir()

@@ -22,7 +22,7 @@ from said import line_with
 from browser import chromium, show
 from src.data.images import read_image, write_image
 from src.dehaze.dehazer import Dehazer
-from src.dehaze.work_size import AUTO_SIDE
+from src.dehaze.work_size import LARGE_SIDE
 from src.errors import InputError
 from src.runtime.padding import mirror_up, model_size
 from src.web import folder as web
@@ -101,7 +101,7 @@ class StandIn:
 
 def expected(path, strength=1.0):
     """What infer.py makes of a photo."""
-    return Dehazer(network=StandIn(), work_size=AUTO_SIDE, strength=strength).dehaze(path)
+    return Dehazer(network=StandIn(), work_size=LARGE_SIDE, strength=strength).dehaze(path)
 
 
 class Handler(SimpleHTTPRequestHandler):

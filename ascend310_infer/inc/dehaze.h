@@ -18,7 +18,7 @@ constexpr int kWholeImage = -1;
 //
 // What the model sees is padded to the next multiple of 4 or to the fixed size of the model. If it is too large, it is
 // cut into tiles that share at least options.overlap pixels. Tiles for a model of open size have sides of at most
-// options.tile pixels; 0 means kAutoTile for more than kWholePixels, kWholeImage means no tiles. Tiles for a model of
+// options.tile pixels; 0 means kAutoTile for more than kLargePixels, kWholeImage means no tiles. Tiles for a model of
 // fixed size have that size. The network's channel attention averages over a tile instead of the image, so that tiles
 // of one photo may differ in brightness.
 //

@@ -10,9 +10,10 @@ namespace aecrnet {
 
 constexpr int kAutoWorkSize = 0;
 constexpr int kFullResolution = -1;
-constexpr int kAutoSide = 512;                       // pixels of the longer side
-constexpr std::size_t kWholePixels = 1000000;        // up to so many pixels go through the model as they are
-constexpr int kSmallestWorkSize = 64;                // less is too little to tell haze from white walls
+constexpr std::size_t kLargePixels = 1000000;  // a photo of more is large: shrunk to kLargeSide, or cut into tiles
+constexpr int kLargeSide = 512;                // pixels of the longer side
+constexpr int kPhotoSide = 800;                // of other photos
+constexpr int kSmallestWorkSize = 64;          // less is too little to tell haze from white walls
 constexpr double kLongestShape = 2.0;  // a longer panorama keeps more pixels on its longer side
 
 struct Size {
@@ -24,7 +25,8 @@ struct Size {
 // The size to which a photo is shrunk for the model: multiples of 4, or the photo's own size if it is not shrunk.
 //
 // `work_size`: pixels of the longer side. For a panorama of more than 2:1, the shorter side gets half of it.
-// kAutoWorkSize: kAutoSide for photos of more than kWholePixels, and whatever fits for a model of fixed size.
+// kAutoWorkSize: kLargeSide for photos of more than kLargePixels, kPhotoSide for others, and whatever fits for a model of
+// fixed size.
 // kFullResolution: the photo is never shrunk.
 Size SeenSize(Size photo, int work_size, const Sidecar& sidecar);
 

@@ -40,7 +40,7 @@ void CheckWorkSize(const Sidecar& sidecar, const Image& image) {
 }
 
 int LongestSide(const Image& image, int tile) {
-  if (tile == kWholeImage || (tile == 0 && image.pixels() <= kWholePixels)) return std::numeric_limits<int>::max();
+  if (tile == kWholeImage || (tile == 0 && image.pixels() <= kLargePixels)) return std::numeric_limits<int>::max();
   return tile == 0 ? kAutoTile : tile;
 }
 

@@ -132,7 +132,8 @@ std::string Usage() {
          "  --threads 2               processor threads\n"
          "  --work_size 0             longer side in pixels at which the network sees a photo, a multiple of 4 from 64\n"
          "                            on; a local colour map carries the result to every pixel; 0: 512 for photos above\n"
-         "                            1 megapixel, or what a model of fixed size takes; -1: full resolution\n"
+         "                            1 megapixel and at most 800 for others, or what a model of fixed size takes;\n"
+         "                            -1: full resolution\n"
          "  --strength 1              how much of the change to apply, from 0 (none) to 1\n"
          "  --tile 0                  what the network is to see (--work_size) is cut into tiles with sides of at most so\n"
          "                            many pixels, a multiple of 4 from " +

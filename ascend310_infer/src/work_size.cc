@@ -27,8 +27,8 @@ Size SeenSize(Size photo, int work_size, const Sidecar& sidecar) {
     return scale >= 1.0 ? photo : Aligned(photo, scale, {sidecar.height, sidecar.width});
   }
   const auto pixels = static_cast<std::size_t>(photo.height) * static_cast<std::size_t>(photo.width);
-  if (work_size == kAutoWorkSize && pixels <= kWholePixels) return photo;
-  const double longest = work_size == kAutoWorkSize ? kAutoSide : work_size;
+  const int automatic = pixels > kLargePixels ? kLargeSide : kPhotoSide;
+  const double longest = work_size == kAutoWorkSize ? automatic : work_size;
   const double scale = std::max(longest / std::max(photo.height, photo.width),
                                 longest / kLongestShape / std::min(photo.height, photo.width));
   return scale >= 1.0 ? photo : Aligned(photo, scale, photo);

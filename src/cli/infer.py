@@ -23,7 +23,7 @@ from tqdm import tqdm
 from ..data.images import check_size
 from ..dehaze.dehazer import Dehazer
 from ..dehaze.plan import Job, Plan, plan
-from ..dehaze.work_size import AUTO_SIDE, FULL, WHOLE_PIXELS
+from ..dehaze.work_size import FULL, LARGE_PIXELS, LARGE_SIDE, PHOTO_SIDE
 from ..errors import UsageError, UserError, one_line, printable
 from ..report.report import Report, software_versions
 from . import config
@@ -163,4 +163,5 @@ def work_size_fact(work_size: int) -> str:
     """The work size in words."""
     if work_size == FULL:
         return "full resolution"
-    return f"{work_size} px" if work_size else f"{AUTO_SIDE} px above {WHOLE_PIXELS / 1e6:g} megapixel (auto)"
+    return f"{work_size} px" if work_size else (
+        f"at most {PHOTO_SIDE} px, {LARGE_SIDE} px above {LARGE_PIXELS / 1e6:g} megapixel (auto)")

@@ -68,8 +68,8 @@ class Dehazer:
             for another device than the CPU or a `dcn_backend`.
         precision: type of OpenVINO's computations, "float32", "bfloat16" or "int8". The last needs the ranges of
             scripts/calibrate_int8.py beside the checkpoint; the shipped ones have them.
-        work_size: longer side in pixels at which the network sees a photo. 0: 512 for photos of more than 1 megapixel.
-            -1: the photo's own size. See src.dehaze.work_size.
+        work_size: longer side in pixels at which the network sees a photo. 0: 512 for photos of more than 1 megapixel,
+            at most 800 for others. -1: the photo's own size. See src.dehaze.work_size.
         strength: how much of the change to apply, in 0..1. With 0 every pixel stays as it is.
 
     Attributes:

@@ -7,9 +7,9 @@ import numpy as np
 
 from ..errors import UsageError
 from ..spec import MIN_SIDE, MULTIPLE, OVERLAP, align_up
-from .work_size import WHOLE_PIXELS
+from .work_size import LARGE_PIXELS
 
-AUTO, NEVER = 0, -1  # values of `tile`: AUTO_TILE for pictures of more than WHOLE_PIXELS; no tiles
+AUTO, NEVER = 0, -1  # values of `tile`: AUTO_TILE for pictures of more than LARGE_PIXELS; no tiles
 AUTO_TILE = 512  # pixels; it bounds the memory. The work size of a photo is another question, see work_size.py
 
 # RGB[h, w, 3] of uint8, uint16 or float32 -> float32[h, w, 3], white as before (src.data.images.full_scale)
@@ -34,7 +34,7 @@ class Tiling(NamedTuple):
         """Longest side of the tiles for a picture. None if it needs no tiles."""
         if self.fixed:
             return max(self.fixed) if picture[0] > self.fixed[0] or picture[1] > self.fixed[1] else None
-        tile = self.tile or (AUTO_TILE if picture[0] * picture[1] > WHOLE_PIXELS else NEVER)
+        tile = self.tile or (AUTO_TILE if picture[0] * picture[1] > LARGE_PIXELS else NEVER)
         return tile if tile != NEVER and max(picture) > tile else None
 
     def windows(self, picture: Size) -> Tuple[List[Window], List[Window]]:

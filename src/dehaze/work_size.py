@@ -7,9 +7,10 @@ from ..errors import UsageError
 from ..spec import MULTIPLE
 
 AUTO, FULL = 0, -1  # values of `work_size`: see `seen_size`; the photo itself, in tiles if it is large
-AUTO_SIDE = 512  # pixels; docs/large_photos.md compares sizes
+LARGE_PIXELS = 1_000_000  # a photo of more is large: for the network it is shrunk to LARGE_SIDE, or cut into tiles
+LARGE_SIDE = 512  # pixels; what AUTO is for large photos; docs/large_photos.md compares sizes
+PHOTO_SIDE = 800  # pixels; what AUTO is for others: the network learnt from real photos of this size
 VIDEO_SIDE = 320  # pixels; what AUTO is for videos
-WHOLE_PIXELS = 1_000_000  # up to so many pixels go through the network as they are: not shrunk, and not in tiles
 SMALLEST = 64  # pixels; less is too little to tell haze from white walls
 LONGEST_SHAPE = 2  # a longer panorama keeps more pixels on its longer side, so that its shorter side is not lost
 
@@ -21,17 +22,18 @@ def seen_size(photo: Size, work_size: int, fixed: Optional[Size] = None) -> Size
 
     Args:
         work_size: pixels of the longer side. For a panorama of more than 2:1, the shorter side gets half of it. AUTO:
-            AUTO_SIDE for photos of more than WHOLE_PIXELS, and whatever fits for a network of one size. FULL: never.
+            LARGE_SIDE for photos of more than LARGE_PIXELS, PHOTO_SIDE for others, and whatever fits for a network of
+            one size. FULL: never.
         fixed: the one size that the network takes, if there is one.
 
     Returns: height and width, multiples of 4 where the photo is shrunk.
     """
-    if work_size == FULL or (work_size == AUTO and not fixed and photo[0] * photo[1] <= WHOLE_PIXELS):
+    if work_size == FULL:
         return photo
     if work_size == AUTO and fixed:
         scale = min(place / side for place, side in zip(fixed, photo))
         return photo if scale >= 1 else _aligned(photo, scale, fixed)
-    longest = work_size or AUTO_SIDE
+    longest = work_size or (LARGE_SIDE if photo[0] * photo[1] > LARGE_PIXELS else PHOTO_SIDE)
     scale = max(longest / max(photo), longest / LONGEST_SHAPE / min(photo))
     return photo if scale >= 1 else _aligned(photo, scale, photo)
 

@@ -12,7 +12,7 @@ from typing import List
 
 import numpy as np
 
-from ..dehaze.work_size import AUTO_SIDE
+from ..dehaze.work_size import LARGE_SIDE
 from ..errors import InputError, one_line
 from ..files import atomic_write, make_output_folder, sha256
 
@@ -46,7 +46,7 @@ def write_web(model: Path, folder: Path) -> None:
         _fetch_runtime(npm, Path(scratch), folder / "onnxruntime")
     _copy(PAGE / "onnxruntime-license.txt", folder / "onnxruntime" / "LICENSE.txt")
     _copy(model, folder / "model.onnx")
-    about = {"work_size": AUTO_SIDE, "sha256": sha256(model), "probe": _probe(model)}
+    about = {"work_size": LARGE_SIDE, "sha256": sha256(model), "probe": _probe(model)}
     with atomic_write(folder / "model.json") as temporary:
         temporary.write_text(json.dumps(about) + "\n")
     for name in SHARED:
