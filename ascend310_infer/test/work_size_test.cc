@@ -17,8 +17,11 @@ Sidecar Fixed(int height, int width) {
   return sidecar;
 }
 
-TEST(WorkSize, AutomaticallyThePhotoItselfUpToAMegapixelAnd512Above) {
-  EXPECT_EQ(SeenSize({1000, 1000}, 0, Sidecar()), (Size{1000, 1000}));
+TEST(WorkSize, AutomaticallyAtMost800UpToAMegapixelAnd512Above) {
+  EXPECT_EQ(SeenSize({800, 799}, 0, Sidecar()), (Size{800, 799}));
+  EXPECT_EQ(SeenSize({326, 1000}, 0, Sidecar()), (Size{326, 1000}));
+  EXPECT_EQ(SeenSize({720, 1280}, 0, Sidecar()), (Size{448, 800}));
+  EXPECT_EQ(SeenSize({1000, 1000}, 0, Sidecar()), (Size{800, 800}));
   EXPECT_EQ(SeenSize({1001, 1000}, 0, Sidecar()), (Size{512, 512}));
   EXPECT_EQ(SeenSize({3000, 4000}, 0, Sidecar()), (Size{384, 512}));
 }
