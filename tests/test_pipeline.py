@@ -4,9 +4,11 @@ import time
 
 import numpy as np
 import pytest
+from halving import HalvingNetwork
 
 from src.dehaze import pipeline
-from src.dehaze.pipeline import dehaze_all
+from src.dehaze.dehazer import Dehazer
+from src.dehaze.pipeline import dehaze_all, sort_by_size
 from src.errors import InputError
 
 
@@ -32,6 +34,14 @@ def finish(number, hazy, beside, restored, seconds):
         raise InputError(f"{number}: cannot be written")
     assert hazy[0, 0, 0] == number and beside == f"beside {number}" and seconds >= 0
     return int(restored[0, 0, 0])
+
+
+@pytest.mark.parametrize("work_size", (0, 64))
+def test_a_damaged_header_that_claims_no_height_or_width_stops_no_run(monkeypatch, tmp_path, work_size):
+    sizes = {"good": (60, 80), "wide": (0, 2**32 - 8), "high": (2**32 - 8, 0), "unreadable": None}
+    monkeypatch.setattr(pipeline, "image_size", sizes.get)
+    dehazer = Dehazer(network=HalvingNetwork(tmp_path / "halving.ckpt"), work_size=work_size)
+    assert set(sort_by_size(sizes, str, dehazer, 1)) == set(sizes)
 
 
 def test_results_and_failures_come_in_order():
