@@ -4,8 +4,8 @@ import time
 
 import numpy as np
 import pytest
-from halving import HalvingNetwork
 
+from halving import HalvingNetwork
 from src.dehaze import pipeline
 from src.dehaze.dehazer import Dehazer
 from src.dehaze.pipeline import dehaze_all, sort_by_size
