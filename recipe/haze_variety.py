@@ -120,9 +120,9 @@ def glow(light: np.ndarray, through: np.ndarray, rng: np.random.Generator) -> np
     return rng.uniform(*GLOW_STRENGTH) * cv2.GaussianBlur(lamps, (0, 0), sigma) * (1 - through)
 
 
-def smooth_field(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """A slowly varying float32[height, width] with mean 0 and deviation of about 1."""
-    coarse = rng.standard_normal((4, 4)).astype(np.float32)
+def smooth_field(height: int, width: int, rng: np.random.Generator, rows: int = 4, columns: int = 4) -> np.ndarray:
+    """A float32[height, width] that varies smoothly between rows x columns values, with mean 0 and deviation near 1."""
+    coarse = rng.standard_normal((rows, columns)).astype(np.float32)
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 

@@ -10,6 +10,8 @@ from typing import Optional, Tuple
 import cv2
 import numpy as np
 
+from recipe.haze_variety import smooth_field, to_bytes
+
 BRIGHT, SMOOTH, WINDOW = 110, 6.0, 9  # lowest mean, highest deviation, of grey values; side in pixels
 SMALLEST = 0.03  # of the photo: less sky than this is a gap between leaves
 BAND = 8  # pixels above the horizon whose colour counts
@@ -68,7 +70,7 @@ def painted_sky(photo: np.ndarray, sky: np.ndarray, rng: np.random.Generator) ->
         cover = rng.uniform(*CLOUD_COVER) * np.clip(thick, 0, 1)
         grey = rng.uniform(*CLOUD_GREY) + CLOUD_SHADE * fractal(height, width, stretch, rng)
         scene += (share * cover)[..., None] * (grey[..., None] - scene)
-    return np.rint(np.clip(scene, 0, 1) * 255).astype(np.uint8), share > 0.5
+    return to_bytes(scene), share > 0.5
 
 
 def sky_share(photo: np.ndarray, sky: np.ndarray) -> np.ndarray:
@@ -90,6 +92,5 @@ def fractal(height: int, width: int, stretch: float, rng: np.random.Generator) -
     noise = np.zeros((height, width), np.float32)
     for octave in range(OCTAVES):
         rows, columns = (max(2, round(2 ** (octave + 1) * factor)) for factor in (stretch**0.5, stretch**-0.5))
-        coarse = rng.standard_normal((rows, columns)).astype(np.float32)
-        noise += 0.5**octave * cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+        noise += 0.5**octave * smooth_field(height, width, rng, rows, columns)
     return (noise - noise.mean()) / max(float(noise.std()), 1e-6)
