@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from halving import HalvingNetwork
+from src.data import reading
 from src.dehaze import pipeline
 from src.dehaze.dehazer import Dehazer
 from src.dehaze.pipeline import dehaze_all, sort_by_size
@@ -39,7 +40,7 @@ def finish(number, hazy, beside, restored, seconds):
 @pytest.mark.parametrize("work_size", (0, 64))
 def test_a_damaged_header_that_claims_no_height_or_width_stops_no_run(monkeypatch, tmp_path, work_size):
     sizes = {"good": (60, 80), "wide": (0, 2**32 - 8), "high": (2**32 - 8, 0), "unreadable": None}
-    monkeypatch.setattr(pipeline, "image_size", sizes.get)
+    monkeypatch.setattr(reading, "read_header", sizes.get)
     dehazer = Dehazer(network=HalvingNetwork(tmp_path / "halving.ckpt"), work_size=work_size)
     assert set(sort_by_size(sizes, str, dehazer, 1)) == set(sizes)
 

@@ -93,9 +93,12 @@ def read_header(path: PathLike) -> Optional[Header]:
 
 
 def image_size(path: PathLike) -> Optional[Tuple[int, int]]:
-    """(height, width) of a photo after reading, from the header of the file. None if the header cannot be read."""
+    """(height, width) of a photo after reading, from the header of the file.
+
+    None if the header cannot be read, or is damaged and claims a side of 0.
+    """
     header = read_header(path)
-    return header and header[:2]
+    return header[:2] if header and min(header[:2]) > 0 else None
 
 
 def photo_of(image: Image.Image) -> Photo:

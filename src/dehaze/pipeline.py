@@ -39,7 +39,7 @@ def sort_by_size(items: Iterable[Any], path_of: Callable[[Any], PathLike], dehaz
     """
     sized = [(image_size(path_of(item)) or (0, 0), item) for item in items]
     sized.sort(key=lambda pair: pair[0], reverse=True)
-    dehazer.expect((size for size, _ in sized if min(size) > 0), batch_size)  # a damaged header may claim a side of 0
+    dehazer.expect((size for size, _ in sized if size != (0, 0)), batch_size)
     return [item for _, item in sized]
 
 
