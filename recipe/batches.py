@@ -115,11 +115,13 @@ def load_scenes(folder: str, numbers: Optional[Tuple[int, int]]) -> List[Photo]:
 def load_outdoors(folder: str, longest: int = 1400) -> List[Photo]:
     """Outdoor photos: `folder`/images with `folder`/depths, or photos in `folder` with a smooth invented depth.
 
-    Photos are shrunk to at most `longest` pixels a side. Of photos with depth, those with haze of their own are left
-    out, see `is_hazy`. Raises: InputError as `load_scenes`, and if no photo is left.
+    Photos with an invented depth are shrunk to at most `longest` pixels a side, and all of each gets haze, the sky too.
+    Of photos with depth, those with haze of their own are left out, see `is_hazy`.
+
+    Raises: InputError as `load_scenes`, and if no photo is left.
     """
     if not (Path(folder) / "images").is_dir():
-        return [with_sky(_invented_depth(path, number, longest)) for number, path in enumerate(list_images(folder))]
+        return [_invented_depth(path, number, longest) for number, path in enumerate(list_images(folder))]
     photos = [with_sky(photo) for photo in load_scenes(folder, None) if not is_hazy(photo)]
     if not photos:
         raise InputError(f"--outdoors {folder}: every photo there is hazy itself")

@@ -1,4 +1,4 @@
-"""Train AECR-Net on NYU photos with depth. RESIDE's recipe adds haze on the fly. Runs in bfloat16 on CPU, or on CUDA.
+"""Train AECR-Net on NYU photos with depth. RESIDE's recipe adds haze on the fly. Runs on CPU or CUDA.
 
     python -m recipe.train --data NYU --out RUN --hours 2.5 --init start.pth
     python -m recipe.train --data NYU --out RUN --hours 2.5 --resume
@@ -85,7 +85,8 @@ def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
         help="share of crops without haze (default: %(default)s); all others have RESIDE's haze")
     add("--by_channel", type=float, default=share.by_channel,
         help="share of the varied haze whose channels differ (default: %(default)s)")
-    add("--outdoors", default="", help="outdoor photos for --variety: a folder of photos, or of images/ and depths/")
+    add("--outdoors", action="append", default=[], help="outdoor photos for --variety: a folder of photos, or of "
+        "images/ and depths/; may be given several times")
     add("--outdoor_share", type=float, default=share.outdoors,
         help="share of --outdoors in the varied haze (default: %(default)s)")
     add("--bright", type=float, default=share.bright,
@@ -141,7 +142,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         photos = load_scenes(options.data, TRAIN)
         if options.revive and not options.resume:
             training.revive(photos[::len(photos) // 12 or 1][:12])
-        outdoors = load_outdoors(options.outdoors) if options.outdoors else []
+        outdoors = [photo for folder in options.outdoors for photo in load_outdoors(folder)]
         pairs = [pair for folder in options.pairs for pair in load_real_pairs(folder)]
         validation = load_scenes(options.data, VALIDATION)[::50 // options.validation_images]
         real = [pair for folder in options.validation_pairs
