@@ -150,7 +150,7 @@ def _on_openvino(openvino, path, model, precision) -> _Opened:
     except Exception as error:
         raise _refused(path, model, f"OpenVINO {_version(openvino)}", error) from None
     if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != name:
-        raise InputError(f"--precision {precision}: this processor cannot compute in it; leave it at float32")
+        raise InputError(f"--precision {precision}: this processor cannot compute in it; give int8 or float32")
     request = compiled.create_infer_request()
     rest = {"f32": " and float32", "bf16": " and bfloat16"}[name] if precision == INT8 else ""
     return _Opened(lambda x: request.infer({0: x})[0], metadata, shape, f"CPU in {precision}{rest}")
