@@ -36,6 +36,11 @@ def compiled(name: str) -> Any:
     return getattr(torch.ops, name)
 
 
+def has_bfloat16(x: Tensor) -> bool:
+    """Whether the device of a tensor computes in bfloat16, and does not imitate it. CUDA is taken to."""
+    return x.is_cuda or torch.cpu._is_avx512_bf16_supported()
+
+
 class DeformPatches(torch.autograd.Function):
     """The patches that a 3x3 modulated deformable convolution multiplies with its kernel.
 
@@ -279,7 +284,7 @@ class Dehaze(nn.Module):
 
     def _autocast(self, x: Tensor, *devices: str) -> torch.autocast:
         kind = x.device.type
-        wanted = self.amp and kind in (devices or (kind,)) and (x.is_cuda or torch.cpu._is_avx512_bf16_supported())
+        wanted = self.amp and kind in (devices or (kind,)) and has_bfloat16(x)
         return torch.autocast(kind, dtype=torch.bfloat16, enabled=wanted)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Tuple
 import torch
 from torch import Tensor, nn
 
-from recipe.network import Dehaze
+from recipe.network import Dehaze, has_bfloat16
 
 # Offsets learn slowly (Dai et al. 2017). The gradient of the shared block is the sum over six passes.
 FACTORS = {"dcn_block.dcn.conv_offset_mask.": 0.1, "block.": 0.5}
@@ -21,6 +21,37 @@ def is_filter(name: str, parameter: Tensor) -> bool:
     """Whether Muon may update a parameter: 3x3 filters of encoder, trunk and decoder, except those of the whitening
     layer and of the offsets."""
     return parameter.ndim == 4 and parameter.shape[-1] == 3 and not name.startswith(("deconv", "dcn_block.dcn.conv_"))
+
+
+class Muon(torch.optim.Muon):
+    """PyTorch's Muon, with the size of Adam's updates. On a CPU without bfloat16, the iteration that makes an update
+    orthogonal is in float32. In PyTorch's it is in bfloat16, which took half of a step there."""
+
+    def __init__(self, groups: List[Dict[str, Any]]):
+        super().__init__(groups, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:
+        if all(has_bfloat16(matrix) for group in self.param_groups for matrix in group["params"]):
+            super().step(closure)
+            return
+        for group in self.param_groups:
+            for matrix in group["params"]:
+                mean = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix))
+                mean.lerp_(matrix.grad, 1 - group["momentum"])
+                update = orthogonal(matrix.grad.lerp(mean, group["momentum"]), *group["ns_coefficients"],
+                                    group["ns_steps"])
+                matrix.add_(update, alpha=-group["lr"] * 0.2 * max(matrix.shape) ** 0.5)
+
+
+def orthogonal(matrix: Tensor, a: float, b: float, c: float, steps: int) -> Tensor:
+    """The matrix [rows, columns] with singular values near 1, by Newton and Schulz's iteration (Jordan et al. 2024)."""
+    x = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x if x.shape == matrix.shape else x.T
 
 
 class Optimizer:
@@ -44,7 +75,7 @@ class Optimizer:
                 own.setdefault(factor_of(name), []).append(parameter)
         self.optimizers: List[torch.optim.Optimizer] = [torch.optim.Adam(_groups(own))]
         if filters:
-            self.optimizers.append(torch.optim.Muon(_groups(filters), weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
+            self.optimizers.append(Muon(_groups(filters)))
 
     def step(self, learning_rate: float) -> None:
         for view, parameter in self._views:

@@ -264,6 +264,22 @@ def test_muon_turns_a_filter_by_an_orthogonal_matrix():
     assert (weight.detach() - before).square().mean().sqrt() == pytest.approx(0.5 * 0.2, rel=0.3)
 
 
+@pytest.mark.parametrize("shape", [(8, 24), (24, 8), (16, 16)])
+def test_muon_in_float32_is_that_in_bfloat16_but_for_rounding(monkeypatch, shape):
+    torch.manual_seed(0)
+    start, ends = torch.randn(shape), []
+    grads = [torch.randn(shape) for _ in range(4)]
+    for supported in (True, False):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", functools.partial(bool, supported))
+        matrix = torch.nn.Parameter(start.clone())
+        muon = optimizer.Muon([{"params": [matrix], "lr": 0.01}])
+        for grad in grads:
+            matrix.grad = grad.clone()
+            muon.step()
+        ends.append(matrix.detach() - start)
+    assert 0 < (ends[0] - ends[1]).norm() < 0.02 * ends[1].norm()
+
+
 def test_offsets_and_shared_block_learn_more_slowly():
     names = dict(Dehaze().named_parameters())
     assert {name for name in names if optimizer.factor_of(name) == 0.1} == {
