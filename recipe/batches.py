@@ -29,13 +29,15 @@ AHEAD = 6  # batches that a process prepares ahead
 class Photo(NamedTuple):
     """A clear photo, uint8[h, w, 3], and its depth over its largest depth, float16[h, w].
 
-    A photo with a sky has the colour of its horizon, float32[3] in 0..1, and a depth of 1 exactly where the sky is.
+    A photo with a sky has the colour of its horizon, float32[3] in 0..1, and a depth of 1 exactly where the sky is. A
+    photo without depth has an invented one.
     """
 
     name: str
     clear: np.ndarray
     depth: np.ndarray
     horizon: Optional[np.ndarray] = None
+    is_invented: bool = False
 
 
 class Shares(NamedTuple):
@@ -47,6 +49,7 @@ class Shares(NamedTuple):
         outdoors: of the varied haze, the share of outdoor photos.
         bright: of RESIDE's haze, the share with an airlight of 0.95 to 1, as in its test set. The others have 0.7 to 1,
             as in ITS.
+        reside_outdoors: of RESIDE's haze, the share of outdoor photos whose depth is invented.
         by_channel: of the varied haze, the share whose channels differ.
         clear: share of crops without any haze, so that clear photos stay as they are.
     """
@@ -57,6 +60,7 @@ class Shares(NamedTuple):
     bright: float = 0.5
     by_channel: float = BY_CHANNEL
     clear: float = 0.0
+    reside_outdoors: float = 0.0
 
 
 class Crops(NamedTuple):
@@ -150,7 +154,7 @@ def _invented_depth(path: Path, number: int, longest: int) -> Photo:
     factor = min(1.0, longest / max(clear.shape))
     clear = cv2.resize(clear, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
     depth = synthetic_depth(*clear.shape[:2], np.random.default_rng(number))
-    return Photo(path.name, clear, depth.astype(np.float16))
+    return Photo(path.name, clear, depth.astype(np.float16), is_invented=True)
 
 
 def validation_pair(photo: Photo, level: int) -> Tuple[np.ndarray, np.ndarray]:
@@ -169,7 +173,8 @@ class Batches(IterableDataset):
 
     Args:
         photos: photos with depth, for RESIDE's haze and the varied haze.
-        outdoors: photos for a part of the crops with varied haze; may be empty.
+        outdoors: photos for a part of the crops with varied haze; may be empty. Those with an invented depth, if any,
+            are for a part of RESIDE's haze too.
         pairs: real pairs; may be empty if `shares.real` is 0.
     """
 
@@ -177,6 +182,7 @@ class Batches(IterableDataset):
                  outdoors: Sequence[Photo] = (), pairs: Sequence[RealPair] = ()):
         self.photos, self.plan, self.shares, self.seed = photos, plan, shares, seed
         self.outdoors, self.pairs = outdoors, pairs
+        self.invented = [photo for photo in outdoors if photo.is_invented]
 
     def loader(self, processes: int, pin_memory: bool) -> DataLoader:
         """These batches, made by `processes` processes, each with its own random numbers.
@@ -206,7 +212,8 @@ class Batches(IterableDataset):
         if kind < self.shares.real + self.shares.variety + self.shares.clear:
             clear, _, photo = _photo_crop(self.outdoors or self.photos, crops, rng)  # their skies look hazy
             return clear, clear, photo.name
-        clear, depth, photo = _photo_crop(self.photos, crops, rng)
+        outdoors = self.invented and rng.random() < self.shares.reside_outdoors
+        clear, depth, photo = _photo_crop(self.invented if outdoors else self.photos, crops, rng)
         return self._reside_haze(clear, depth, rng), clear, photo.name
 
     def _reside_haze(self, clear: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:

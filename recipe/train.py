@@ -89,6 +89,8 @@ def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
         "images/ and depths/; may be given several times")
     add("--outdoor_share", type=float, default=share.outdoors,
         help="share of --outdoors in the varied haze (default: %(default)s)")
+    add("--reside_outdoors", type=float, default=share.reside_outdoors,
+        help="share of --outdoors without depth in RESIDE's haze (default: %(default)s)")
     add("--bright", type=float, default=share.bright,
         help="share of airlight 0.95 to 1 in RESIDE's haze (default: %(default)s)")
     add("--validate_minutes", type=float, default=20, help="between validations (default: 20)")
@@ -103,7 +105,8 @@ def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
     for name in ("hours", "lr", "clip"):
         if not 0 < getattr(options, name) < math.inf:
             raise UsageError(f"--{name} {getattr(options, name)}: must be above 0")
-    for name in ("cooldown", "bright", "variety", "real", "clear", "by_channel", "outdoor_share", "ema"):
+    for name in ("cooldown", "bright", "variety", "real", "clear", "by_channel", "outdoor_share", "reside_outdoors",
+                 "ema"):
         if not 0 <= getattr(options, name) <= 1:
             raise UsageError(f"--{name} {getattr(options, name)}: must be from 0 to 1")
     if options.real + options.variety + options.clear > 1:
@@ -111,6 +114,8 @@ def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
                          "must sum to at most 1")
     if (options.real > 0) != bool(options.pairs):
         raise UsageError(f"--real {options.real} with {len(options.pairs)} --pairs: one needs the other")
+    if options.reside_outdoors and all((Path(folder) / "images").is_dir() for folder in options.outdoors):
+        raise UsageError(f"--reside_outdoors {options.reside_outdoors}: needs --outdoors of photos without depth")
     for flag in ("--pairs", "--validation_pairs"):
         for folder in getattr(options, flag[2:]):
             parse_pairs(folder, flag)
@@ -127,7 +132,7 @@ def parse(argv: Optional[List[str]] = None) -> SimpleNamespace:
 
 def shares_of(options: SimpleNamespace) -> Shares:
     return Shares(options.real, options.variety, options.outdoor_share, options.bright, options.by_channel,
-                  options.clear)
+                  options.clear, options.reside_outdoors)
 
 
 def main(argv: Optional[List[str]] = None) -> int:

@@ -488,6 +488,17 @@ def test_crops_have_the_shares_of_the_options(scenes, pairs):
     assert np.mean([np.array_equal(a, b) for a, b in zip(hazy, clear)]) == pytest.approx(0.2, abs=0.07)
 
 
+def test_outdoor_photos_without_depth_get_a_share_of_resides_haze(scenes, tmp_path):
+    write_image(tmp_path / "street.jpg", street())
+    outdoors = batches.load_outdoors(tmp_path)
+    assert [(photo.is_invented, photo.horizon) for photo in outdoors] == [(True, None)]  # haze before the sky, too
+    made = batches.Batches(batches.load_scenes(scenes, batches.TRAIN), batches.parse_plan("1:1:32:1"),
+                           batches.Shares(reside_outdoors=0.4), 0, outdoors)
+    rng = np.random.default_rng(2)
+    _, _, names = zip(*(made._crop(rng, made.plan[0]) for _ in range(300)))
+    assert np.mean([name == "street.jpg" for name in names]) == pytest.approx(0.4, abs=0.09)
+
+
 def street(seed=0):
     """A street below a bluish sky, with a smooth bright road that does not reach up to it. uint8[120, 160, 3]"""
     photo = np.random.default_rng(seed).integers(0, 120, (120, 160, 3)).astype(np.uint8)
@@ -691,6 +702,7 @@ def test_a_loss_that_is_read_late_is_read_before_the_state_is_kept(scenes, tmp_p
     (("--real", "0.7", "--pairs", "x"), "--pairs x: must be FOLDER:LAYOUT"),
     (("--real", "0.7", "--pairs", "x:Pairs:1-2-3"), "--pairs x:Pairs:1-2-3: 1-2-3 is neither"),
     (("--validation_pairs", "x:Pears"), "^--validation_pairs x:Pears"),
+    (("--reside_outdoors", "0.4"), "^--reside_outdoors 0.4: needs --outdoors of photos without depth"),
 ])
 def test_bad_flags(flags, said):
     with pytest.raises(UsageError, match=said):
