@@ -27,17 +27,15 @@ AHEAD = 6  # batches that a process prepares ahead
 
 
 class Photo(NamedTuple):
-    """A clear photo, uint8[h, w, 3], and its depth over its largest depth, float16[h, w].
+    """A clear photo, uint8[h, w, 3], and its depth over its largest depth, float16[h, w]. None: each crop invents one.
 
-    A photo with a sky has the colour of its horizon, float32[3] in 0..1, and a depth of 1 exactly where the sky is. A
-    photo without depth has an invented one.
+    A photo with a sky has the colour of its horizon, float32[3] in 0..1, and a depth of 1 exactly where the sky is.
     """
 
     name: str
     clear: np.ndarray
-    depth: np.ndarray
+    depth: Optional[np.ndarray]
     horizon: Optional[np.ndarray] = None
-    is_invented: bool = False
 
 
 class Shares(NamedTuple):
@@ -49,7 +47,7 @@ class Shares(NamedTuple):
         outdoors: of the varied haze, the share of outdoor photos.
         bright: of RESIDE's haze, the share with an airlight of 0.95 to 1, as in its test set. The others have 0.7 to 1,
             as in ITS.
-        reside_outdoors: of RESIDE's haze, the share of outdoor photos whose depth is invented.
+        reside_outdoors: of RESIDE's haze, the share of outdoor photos without depth.
         by_channel: of the varied haze, the share whose channels differ.
         clear: share of crops without any haze, so that clear photos stay as they are.
     """
@@ -117,15 +115,15 @@ def load_scenes(folder: str, numbers: Optional[Tuple[int, int]]) -> List[Photo]:
 
 
 def load_outdoors(folder: str, longest: int = 1400) -> List[Photo]:
-    """Outdoor photos: `folder`/images with `folder`/depths, or photos in `folder` with a smooth invented depth.
+    """Outdoor photos: `folder`/images with `folder`/depths, or photos in `folder` without depth.
 
-    Photos with an invented depth are shrunk to at most `longest` pixels a side, and all of each gets haze, the sky too.
-    Of photos with depth, those with haze of their own are left out, see `is_hazy`.
+    Photos without depth are shrunk to at most `longest` pixels a side, and all of each gets haze, the sky too. Of
+    photos with depth, those with haze of their own are left out, see `is_hazy`.
 
     Raises: InputError as `load_scenes`, and if no photo is left.
     """
     if not (Path(folder) / "images").is_dir():
-        return [_invented_depth(path, number, longest) for number, path in enumerate(list_images(folder))]
+        return [Photo(path.name, _at_most(read_image(path), longest), None) for path in list_images(folder)]
     photos = [with_sky(photo) for photo in load_scenes(folder, None) if not is_hazy(photo)]
     if not photos:
         raise InputError(f"--outdoors {folder}: every photo there is hazy itself")
@@ -149,12 +147,9 @@ def is_hazy(photo: Photo) -> bool:
     return float(np.median(dark[(photo.depth >= near) & (photo.depth <= far)])) > HAZY * 255
 
 
-def _invented_depth(path: Path, number: int, longest: int) -> Photo:
-    clear = read_image(path)
-    factor = min(1.0, longest / max(clear.shape))
-    clear = cv2.resize(clear, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    depth = synthetic_depth(*clear.shape[:2], np.random.default_rng(number))
-    return Photo(path.name, clear, depth.astype(np.float16), is_invented=True)
+def _at_most(image: np.ndarray, longest: int) -> np.ndarray:
+    factor = min(1.0, longest / max(image.shape))
+    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
 
 
 def validation_pair(photo: Photo, level: int) -> Tuple[np.ndarray, np.ndarray]:
@@ -173,8 +168,8 @@ class Batches(IterableDataset):
 
     Args:
         photos: photos with depth, for RESIDE's haze and the varied haze.
-        outdoors: photos for a part of the crops with varied haze; may be empty. Those with an invented depth, if any,
-            are for a part of RESIDE's haze too.
+        outdoors: photos for a part of the crops with varied haze; may be empty. Those without depth are for a part
+            of RESIDE's haze too.
         pairs: real pairs; may be empty if `shares.real` is 0.
     """
 
@@ -182,7 +177,7 @@ class Batches(IterableDataset):
                  outdoors: Sequence[Photo] = (), pairs: Sequence[RealPair] = ()):
         self.photos, self.plan, self.shares, self.seed = photos, plan, shares, seed
         self.outdoors, self.pairs = outdoors, pairs
-        self.invented = [photo for photo in outdoors if photo.is_invented]
+        self.without_depth = [photo for photo in outdoors if photo.depth is None]
 
     def loader(self, processes: int, pin_memory: bool) -> DataLoader:
         """These batches, made by `processes` processes, each with its own random numbers.
@@ -212,8 +207,8 @@ class Batches(IterableDataset):
         if kind < self.shares.real + self.shares.variety + self.shares.clear:
             clear, _, photo = _photo_crop(self.outdoors or self.photos, crops, rng)  # their skies look hazy
             return clear, clear, photo.name
-        outdoors = self.invented and rng.random() < self.shares.reside_outdoors
-        clear, depth, photo = _photo_crop(self.invented if outdoors else self.photos, crops, rng)
+        outdoors = self.without_depth and rng.random() < self.shares.reside_outdoors
+        clear, depth, photo = _photo_crop(self.without_depth if outdoors else self.photos, crops, rng)
         return self._reside_haze(clear, depth, rng), clear, photo.name
 
     def _reside_haze(self, clear: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -226,13 +221,18 @@ def _photo_crop(
 ) -> Tuple[np.ndarray, np.ndarray, Photo]:
     """A random crop of a random photo, mirrored or not, its sky painted or not: clear, depth and the photo."""
     photo = photos[rng.integers(len(photos))]
+    sides = photo.clear.shape[:2]
     if crops.scale:
-        source = min(round(crops.side / crops.scale), *photo.depth.shape)
-        top, left = (rng.integers(size - source + 1) for size in photo.depth.shape)
+        source = min(round(crops.side / crops.scale), *sides)
+        top, left = (rng.integers(side - source + 1) for side in sides)
         window, size = (slice(top, top + source), slice(left, left + source)), (crops.side, crops.side)
     else:
-        window, size = whole_window(photo.depth.shape, crops.side, rng)
-    clear, depth = resized(photo.clear[window], size), resized(photo.depth[window].astype(np.float32), size)
+        window, size = whole_window(sides, crops.side, rng)
+    clear = resized(photo.clear[window], size)
+    if photo.depth is None:
+        depth = synthetic_depth(*size, rng)
+    else:
+        depth = resized(photo.depth[window].astype(np.float32), size)
     if rng.random() < 0.5:
         clear, depth = clear[:, ::-1], depth[:, ::-1]
     if photo.horizon is not None and rng.random() < PAINTED:

@@ -491,7 +491,7 @@ def test_crops_have_the_shares_of_the_options(scenes, pairs):
 def test_outdoor_photos_without_depth_get_a_share_of_resides_haze(scenes, tmp_path):
     write_image(tmp_path / "street.jpg", street())
     outdoors = batches.load_outdoors(tmp_path)
-    assert [(photo.is_invented, photo.horizon) for photo in outdoors] == [(True, None)]  # haze before the sky, too
+    assert [(photo.depth, photo.horizon) for photo in outdoors] == [(None, None)]  # haze before the sky, too
     made = batches.Batches(batches.load_scenes(scenes, batches.TRAIN), batches.parse_plan("1:1:32:1"),
                            batches.Shares(reside_outdoors=0.4), 0, outdoors)
     rng = np.random.default_rng(2)
