@@ -9,7 +9,8 @@ from golden import make  # noqa: E402
 # Where the rounding of float32 shows more. The golden weights of the model zoo's network make offsets of thousands of
 # pixels, and its sampling jumps at the border. Adam's first steps divide a gradient by its own size; three of them move
 # a weight by 3e-4 of the largest and more.
-TOLERANCE = {"gitee": {"block6": 2e-5, "dcn1": 1e-3, "out": 2e-5, "netcr_l1": 1e-5}, "official": {"train3_": 2e-4}}
+TOLERANCE = {"gitee": {"block6": 2e-5, "dcn1": 1e-3, "out": 2e-5, "netcr_l1": 1e-5},
+             "official": {"train3_": 1e-4, "conv_offset_mask": 2e-4}}
 # d|x|/dx jumps at 0. Where two features are equal but for rounding, processors disagree on its sign, and so on the
 # gradient of all pixels that reach the feature: of 18 % of them, on a processor without AVX-512.
 UNDECIDED = "cr_gitee_grad"
@@ -27,6 +28,6 @@ def test_the_golden_numbers_follow_from_their_definitions(name, request):
         allowed = [limit for part, limit in TOLERANCE[name].items() if part in key and not key.startswith("dcn_")]
         limit = max([2e-6, *allowed])
         if key == UNDECIDED:
-            assert np.median(np.abs(value - held[key])) < limit * np.abs(held[key]).max()
-            limit = 0.1
+            assert np.quantile(np.abs(value - held[key]), 0.75) < limit * np.abs(held[key]).max()
+            limit = 0.05
         assert value.shape == held[key].shape and make.difference(value, held[key]) < limit, key

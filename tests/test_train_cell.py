@@ -91,7 +91,8 @@ def official_first_step(official):
 
 @pytest.mark.slow
 def test_three_steps_equal_the_official_implementation(official, official_first_step, golden_official):
-    """Adam's first steps are as large for a gradient of rounding errors. So it counts how far all weights moved."""
+    """Adam's first steps are as large for a gradient of rounding errors, which that of the offsets nearly is. So for
+    the offsets it counts how far all weights moved."""
     official.set_back()
     for index, (l1, cr, loss) in enumerate(golden_official["train3_losses"]):
         np.testing.assert_allclose(official.step(index), [loss, l1, cr], atol=1e-4)
@@ -102,6 +103,8 @@ def test_three_steps_equal_the_official_implementation(official, official_first_
         found, start = (values[name[len("train3_"):]].ravel()[:64] for values in (state, official.start))
         error = np.linalg.norm(found - golden_official[name])
         assert error < 0.1 * np.linalg.norm(golden_official[name] - start), name
+        if "conv_offset_mask" not in name:
+            np.testing.assert_allclose(found, golden_official[name], atol=1e-5, err_msg=name)
 
 
 @pytest.mark.slow
