@@ -4,6 +4,7 @@
 """
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -50,12 +51,15 @@ def run(plan):
     """Run one training of a plan.
 
     Keys of a plan: `flags` of train.py; `small`: use the small networks instead of AECR-Net; `record`: the files to
-    write; `kill` or `interrupt`, [rank, step]: send SIGKILL to this rank, or SIGINT to the launcher, after this step.
+    write; `kill` or `interrupt`, [rank, step]: send SIGKILL to this rank, or SIGINT to the launcher, after this step;
+    `crash`: the rank that crashes when its work is done, while the interpreter ends.
     """
     setup.Dehaze = DEHAZE
     if plan.get("small"):
         use_small_nets()
     record = Record(plan)
+    if plan.get("crash") == int(os.environ["RANK_ID"]):
+        atexit.register(crash_after_the_others)
     code = train.main(plan["flags"])
     if plan.get("record"):
         record.write(plan["record"])
@@ -116,6 +120,11 @@ class Record:
                 psnr, ssim, health = setup.validation(self.options, ranks).score(weights)
                 facts[name] = [psnr, ssim, *health]
         Path(f"{path}_{self.ranks.rank}.json").write_text(json.dumps(facts))
+
+
+def crash_after_the_others():
+    time.sleep(3)  # seconds, in which the other ranks do their work
+    os.kill(os.getpid(), signal.SIGSEGV)
 
 
 def kill_this_rank():

@@ -262,6 +262,16 @@ def test_a_killed_and_an_interrupted_run_go_on_to_what_an_undisturbed_one_comes_
     assert_same_checkpoint(tmp_path / "run/run_last.ckpt", two_ranks / "six/run_last.ckpt")
 
 
+@pytest.mark.slow
+def test_a_crash_of_a_rank_after_its_work_is_done_is_no_failure(pairs, tmp_path):
+    """MindSpore has been seen to crash while it takes leave of its scheduler."""
+    code, output = run(2, tmp_path, training(pairs, tmp_path, "run", "--epochs=1", small=True, crash=0))
+    assert code == 0, output
+    assert "Error code: -11" in (tmp_path / "logs/msrun_0.log").read_text()
+    assert output.rstrip().splitlines()[-1].startswith("finished: step 2 of 2")
+    assert "RANK(" not in output
+
+
 def on_two_hosts(folder, plan):
     """Run one rank on each of two hosts. The second host has no address of this machine and starts no scheduler."""
     (folder / "bin").mkdir()

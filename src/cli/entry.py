@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import Callable, Optional
 
-from ..distributed.signals import stop_number
+from ..distributed.signals import say_done, stop_number
 from ..errors import UserError, one_line
 from ..packages import PIP, missing
 
@@ -37,6 +37,7 @@ def run_as_program(main: Callable[[], Optional[int]], less_memory: str = "") -> 
             stream.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
         code = main() or 0
+        say_done(code)
         sys.stdout.flush()
         sys.exit(code)
     except BrokenPipeError:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import socket
 import sys
@@ -28,6 +29,21 @@ def stop_number() -> int:
     pipeline answers SIGINT with SIGTERM.
     """
     return STOP_RANK if started_by_msrun() else signal.SIGTERM
+
+
+def say_done(code: int) -> None:
+    """If this process is a rank, note in its log that its work is done, and with which exit code.
+
+    MindSpore can crash afterwards, while it takes leave of the scheduler. `said_done` finds the note.
+    """
+    if started_by_msrun():
+        print(f"[INFO] RANK({os.getpid()}): done, exit code {code}")
+
+
+def said_done(log: str) -> Optional[int]:
+    """The exit code that `say_done` noted in the log of a rank, or None."""
+    found = re.search(r"\[INFO\] RANK\(\d+\): done, exit code (\d+)\n", log)
+    return int(found[1]) if found else None
 
 
 def is_distributed() -> bool:
