@@ -32,8 +32,8 @@ def main(argv: Optional[List[str]] = None) -> None:
     parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=["4000x3000", "6000x4000"], help="WIDTHxHEIGHT (default: "
                         "4000x3000 6000x4000)")
-    parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=["bfloat16", "mindspore"],
-                        help="bfloat16 and float32 are OpenVINO's (default: bfloat16 mindspore)")
+    parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=["float32", "mindspore"],
+                        help="bfloat16 and float32 are OpenVINO's (default: float32 mindspore)")
     parser.add_argument("--calls", type=int, default=3, help="(default: 3)")
     parser.add_argument("--files", action="store_true", help="seconds to read and to write a file of the first size")
     options = parser.parse_args(argv)

@@ -42,7 +42,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     parser.add_argument("--network_every", type=int, nargs="+", default=[1, 2], help="(default: 1 2)")
     parser.add_argument("--quality", metavar="PHOTO", help="measure the results, with haze on this clear photo")
     parser.add_argument("--runtime", choices=CHOICES["runtime"], default="openvino")
-    parser.add_argument("--precision", choices=CHOICES["precision"], default="bfloat16")
+    parser.add_argument("--precision", choices=CHOICES["precision"], default="float32")
     options = parser.parse_args(argv)
     sizes = [size_from(text) for text in options.sizes]
     dehazer = Dehazer(runtime=options.runtime, precision=options.precision)
