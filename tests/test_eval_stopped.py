@@ -81,6 +81,32 @@ def test_what_was_scored_is_kept_and_resume_does_the_rest(run, tmp_path, capsys,
         assert summary(tmp_path / "out")["means"][key] == pytest.approx(value, rel=1e-5)
 
 
+def test_an_evaluation_stopped_while_it_diagnoses_the_network_can_go_on(run, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluation, "diagnose", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    assert summary(tmp_path / "out")["complete"] is False and scores(tmp_path / "out") == {}
+    assert run("--resume") == 0 and len(run.network.seen) == COUNT
+
+
+def test_no_rank_starts_before_the_summary_says_that_rows_will_be_missing(run, tmp_path, monkeypatch):
+    """Otherwise `--resume` could not use the rows of a run that was stopped early."""
+    told = []
+
+    def gather_objects(ranks, value):
+        told.append((summary(tmp_path / "out")["complete"], (tmp_path / "out/metrics.csv").exists()))
+        return [value]
+
+    run()
+    monkeypatch.setattr(Ranks, "gather_objects", gather_objects)
+    run()
+    assert told[0] == (False, False)
+
+
 def test_rows_come_as_they_are_scored_and_outlive_a_process_that_dies(run, tmp_path, monkeypatch):
     run(out="whole")
 

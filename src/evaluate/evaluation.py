@@ -71,20 +71,20 @@ class Evaluation:
 
         Raises: UsageError or InputError if `--resume` finds no earlier evaluation, or one with other options.
         """
-        if self.options.resume:
-            earlier = self._unfinished_rows() if self.ranks.rank == 0 else []
-        else:
-            earlier = []
+        earlier: List[Dict[str, Any]] = []
+        if not self.options.resume:
             self.table.unlink(missing_ok=True)
+        elif self.ranks.rank == 0:
+            earlier = self._unfinished_rows()
+        if self.ranks.rank == 0:
+            self.rows = self._still_needed(earlier)
+            self._write_summary([], is_complete=False)  # before any rank adds a row
         self.rows = self._still_needed(self.ranks.gather_objects(earlier)[0])
         if self.options.report:
             self.report = Report(f"AECR-Net on {self.options.data_test}", {**self._facts(), **software_versions()},
                                  len(self.pairs))
         if self.options.save_images:
             make_output_folder(self.images, "--output_dir")
-        if self.ranks.rank == 0:
-            self.health = self.diagnose()
-            self._write_summary([], is_complete=False)
 
     def _unfinished_rows(self) -> List[Dict[str, Any]]:
         check_same(self.summary, self._facts())
@@ -117,7 +117,9 @@ class Evaluation:
         return health._asdict() if health else {}
 
     def run(self) -> None:
-        """Restore and score the pairs without a row. A signal or an exception ends this, and is kept in `stopped`.
+        """Diagnose the network, then restore and score the pairs without a row.
+
+        A signal or an exception ends this, and is kept in `stopped`.
 
         Raises: in a distributed run, an exception of this rank, because the other ranks cannot be told of it.
         """
@@ -126,6 +128,8 @@ class Evaluation:
         in_order = sort_by_size(left, lambda pair: pair.hazy, self.dehazer, batch)
         own = [pair for index, pair in enumerate(in_order) if index // batch % size == rank]
         try:
+            if rank == 0:
+                self.health = self.diagnose()
             self._work_off(own)
         except BaseException as error:
             if size > 1 and not isinstance(error, KeyboardInterrupt):
