@@ -124,13 +124,12 @@ class Evaluation:
         Raises: in a distributed run, an exception of this rank, because the other ranks cannot be told of it.
         """
         batch, (rank, size) = self.options.batch_size, self.ranks
-        left = [pair for pair in self.pairs if pair.name not in self.rows]
-        in_order = sort_by_size(left, lambda pair: pair.hazy, self.dehazer, batch)
-        own = [pair for index, pair in enumerate(in_order) if index // batch % size == rank]
+        in_order = left = [pair for pair in self.pairs if pair.name not in self.rows]
         try:
             if rank == 0:
                 self.health = self.diagnose()
-            self._work_off(own)
+            in_order = sort_by_size(left, lambda pair: pair.hazy, self.dehazer, batch)
+            self._work_off([pair for index, pair in enumerate(in_order) if index // batch % size == rank])
         except BaseException as error:
             if size > 1 and not isinstance(error, KeyboardInterrupt):
                 raise
