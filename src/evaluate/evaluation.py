@@ -71,15 +71,12 @@ class Evaluation:
 
         Raises: UsageError or InputError if `--resume` finds no earlier evaluation, or one with other options.
         """
-        earlier: List[Dict[str, Any]] = []
         if not self.options.resume:
             self.table.unlink(missing_ok=True)
-        elif self.ranks.rank == 0:
-            earlier = self._unfinished_rows()
         if self.ranks.rank == 0:
-            self.rows = self._still_needed(earlier)
+            self.rows = self._still_needed(self._unfinished_rows() if self.options.resume else [])
             self._write_summary([], is_complete=False)  # before any rank adds a row
-        self.rows = self._still_needed(self.ranks.gather_objects(earlier)[0])
+        self.rows = self.ranks.gather_objects(self.rows)[0]
         if self.options.report:
             self.report = Report(f"AECR-Net on {self.options.data_test}", {**self._facts(), **software_versions()},
                                  len(self.pairs))
