@@ -2,10 +2,10 @@
 
     python benchmarks/videos.py                       speed of three sizes
     python benchmarks/videos.py --sizes 854x480 --network_every 1 2 3
-    python benchmarks/videos.py --quality PHOTO       change from frame to frame, and PSNR to the truth
+    python benchmarks/videos.py --quality PHOTO ...   change from frame to frame, and PSNR to the truth
 
 The clips show a photo with haze under a moving camera and noise of 2 levels of 255. The speed counts from the first
-frame read to the last one written, with x264. --quality takes a clear photo, adds haze and a moving object, and shows a
+frame read to the last one written, with x264. --quality takes clear photos, adds haze and a moving object, and shows a
 camera at rest and a moving one at 854x480.
 """
 from __future__ import annotations
@@ -32,7 +32,10 @@ from src.evaluate.metrics import psnr
 from src.video.dehaze import dehaze_video
 
 BLEND = 0.8  # the default of infer.py
+WAYS = ((0.0, 1), (BLEND, 1), (BLEND, 2), (BLEND, 3))  # --blend and --network_every
 FRAMES = 24  # of a clip
+
+Clip = List[List[np.ndarray]]  # the hazy and the clear frame, uint8 RGB[h, w, 3], frame by frame
 
 
 def main(argv: Optional[List[str]] = None) -> None:
@@ -40,7 +43,8 @@ def main(argv: Optional[List[str]] = None) -> None:
     parser.add_argument("--sizes", nargs="+", default=["854x480", "1920x1080", "3840x2160"],
                         help="WIDTHxHEIGHT (default: 854x480 1920x1080 3840x2160)")
     parser.add_argument("--network_every", type=int, nargs="+", default=[1, 2], help="(default: 1 2)")
-    parser.add_argument("--quality", metavar="PHOTO", help="measure the results, with haze on this clear photo")
+    parser.add_argument("--quality", metavar="PHOTO", nargs="+",
+                        help="measure the results, with haze on these clear photos")
     parser.add_argument("--runtime", choices=CHOICES["runtime"], default="openvino")
     parser.add_argument("--precision", choices=CHOICES["precision"], default="float32")
     options = parser.parse_args(argv)
@@ -66,31 +70,49 @@ def speed(dehazer: Dehazer, size: Tuple[int, int], every: int) -> Tuple[float, f
         return stats.frames / stats.seconds, (time.process_time() - start) / stats.frames
 
 
-def print_quality(dehazer: Dehazer, path: str) -> None:
-    size, [(_, hazy, clear)] = (854, 480), pairs([path])
-    still = [(hazy, clear) for hazy, clear in seen([hazy, clear], size, moving=False)]
+def print_quality(dehazer: Dehazer, paths: List[str]) -> None:
+    size, photos = (854, 480), [photo[1:] for photo in pairs(paths)]
+    still = [[*seen([*photo], size, moving=False)] for photo in photos]
     print("| camera at rest | change of pixels | of means over 8x8 px | PSNR |\n|---|---|---|---|")
-    print_change("input", [hazy for hazy, _ in still], still)
-    for name, blend in (("each frame by itself", 0.0), (f"map smoothed, --blend {BLEND}", BLEND)):
-        restore = FrameDehazer(dehazer, blend, 1)
-        print_change(name, [restore(hazy) for hazy, _ in still], still)
-    moving = [*seen([hazy, clear], size, moving=True)]
-    print("\n| moving camera, moving object | PSNR |\n|---|---|")
-    print(f"| input | {mean_psnr([hazy for hazy, _ in moving], moving):.2f} |")
-    for blend, every in ((0.0, 1), (BLEND, 1), (BLEND, 2), (BLEND, 3), (BLEND, 4)):
-        restore = FrameDehazer(dehazer, blend, every)
-        found = mean_psnr([restore(hazy) for hazy, _ in moving], moving)
-        print(f"| `--blend {blend} --network_every {every}` | {found:.2f} |", flush=True)
+    print_change("input", [[hazy for hazy, _ in clip] for clip in still], still)
+    for blend, every in WAYS:
+        print_change(named(blend, every), [restored(dehazer, clip, blend, every) for clip in still], still)
+    print("\n| moving camera, moving object, PSNR |", " | ".join(Path(path).stem for path in paths), "| mean |")
+    print("|---" * (len(paths) + 2) + "|")
+    moving = [[*seen([*photo], size, moving=True)] for photo in photos]
+    print_psnr("input", [[hazy for hazy, _ in clip] for clip in moving], moving)
+    for blend, every in WAYS:
+        print_psnr(named(blend, every), [restored(dehazer, clip, blend, every) for clip in moving], moving)
 
 
-def print_change(name: str, frames: List[np.ndarray], truth) -> None:
-    cells = [cv2.resize(frame.astype(np.float32), (106, 60), interpolation=cv2.INTER_AREA) for frame in frames]
-    changes = (np.mean([cv2.absdiff(*two).mean() for two in zip(some, some[1:])]) for some in (frames, cells))
-    print("| {} | {:.2f} | {:.2f} | {:.2f} |".format(name, *changes, mean_psnr(frames, truth)), flush=True)
+def named(blend: float, every: int) -> str:
+    return f"`--blend {blend} --network_every {every}`"
 
 
-def mean_psnr(frames: List[np.ndarray], truth) -> float:
-    return float(np.mean([psnr(frame, clear) for frame, (_, clear) in zip(frames, truth)]))
+def restored(dehazer: Dehazer, clip: Clip, blend: float, every: int) -> List[np.ndarray]:
+    dehaze = FrameDehazer(dehazer, blend, every)
+    return [dehaze(hazy) for hazy, _ in clip]
+
+
+def print_change(name: str, results: List[List[np.ndarray]], clips: List[Clip]) -> None:
+    cells = [[cv2.resize(frame.astype(np.float32), (106, 60), interpolation=cv2.INTER_AREA) for frame in frames]
+             for frames in results]
+    changes = (np.mean([change(frames) for frames in some]) for some in (results, cells))
+    print("| {} | {:.2f} | {:.2f} | {:.2f} |".format(name, *changes, np.mean([*map(mean_psnr, results, clips)])),
+          flush=True)
+
+
+def print_psnr(name: str, results: List[List[np.ndarray]], clips: List[Clip]) -> None:
+    values = [*map(mean_psnr, results, clips)]
+    print(f"| {name} |", " | ".join(f"{value:.2f}" for value in (*values, np.mean(values))), "|", flush=True)
+
+
+def change(frames: List[np.ndarray]) -> float:
+    return float(np.mean([cv2.absdiff(*two).mean() for two in zip(frames, frames[1:])]))
+
+
+def mean_psnr(frames: List[np.ndarray], clip: Clip) -> float:
+    return float(np.mean([psnr(frame, clear) for frame, (_, clear) in zip(frames, clip)]))
 
 
 def seen(photos: List[np.ndarray], size: Tuple[int, int], moving: bool) -> Iterator[List[np.ndarray]]:

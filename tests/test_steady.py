@@ -106,6 +106,34 @@ def test_an_object_that_crosses_leaves_no_ghost():
     assert difference([smooth[-1][passed]], [true[-1][passed]])[1] <= 4
 
 
+def test_what_came_into_view_between_two_frames_of_the_network_gets_its_own_map():
+    """The network sees the frames 0 and 2. The object comes with frame 1 and stays."""
+    frames = [scene() / np.float32(255) for _ in range(3)]
+    for frame in frames[1:]:
+        frame[20:80, 30:90] = (0.1, 0.2, 0.9)
+    carried, own = CarriedMap(0.8), np.ones((3, 4, HEIGHT, WIDTH), np.float32)
+    carried.follow(frames[0])
+    carried.renew(0 * own)
+    carried.follow(frames[1])
+    carried.follow(frames[2])
+    carried.renew(own)
+    assert carried.coefficients[0, 0, 25:75, 35:85].min() > 0.99
+    assert carried.coefficients[0, 0, :, 110:].mean() < 0.4  # the scene beside it keeps its past: 1 - 0.8**2
+
+
+def test_the_smoothing_lasts_as_many_frames_whatever_the_network_sees():
+    """Of the error of frame 0, blend**4 is left in frame 4."""
+    def left(every):
+        carried = CarriedMap(0.8)
+        for number in range(5):
+            carried.follow(np.full((64, 64, 3), 0.5, np.float32))
+            if number % every == 0:
+                carried.renew(np.full((3, 4, 64, 64), float(number == 0), np.float32))
+        return carried.coefficients.mean()
+
+    assert [left(1), left(2), left(4)] == pytest.approx([0.8 ** 4] * 3, rel=1e-4)
+
+
 @pytest.mark.parametrize("frame", ((480, 854), (1080, 1920), (200, 320)))
 def test_frames_are_seen_at_the_work_size_of_videos(tmp_path, frame):
     network = HalvingNetwork(tmp_path / "halving.ckpt")
