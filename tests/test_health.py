@@ -20,7 +20,7 @@ from training import flags, write_pairs
 
 pytest_plugins = "training_fixtures"
 HEALTHY = Health(gain=1.2, offset=0.5, silent=0.05, side=60.0)
-SHIPPED_OFFSETS = {"aecrnet.ckpt": 3.08, "aecrnet_real.ckpt": 4.41}  # px; new weights bring new numbers
+SHIPPED_OFFSETS = {"aecrnet.ckpt": 3.08, "aecrnet_real.ckpt": 4.54}  # px; new weights bring new numbers
 
 
 def network(arch, broken=False):
