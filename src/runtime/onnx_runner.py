@@ -145,15 +145,36 @@ def _on_openvino(openvino, path, model, precision) -> _Opened:
         if None not in shape[1:]:
             network.reshape([1, *shape[1:]])  # images go one by one, and a graph without open sizes is faster
         # always set, because OpenVINO's default is bfloat16 if the processor has it
-        compiled = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": name, "PERFORMANCE_HINT": "LATENCY"})
+        settings = {"INFERENCE_PRECISION_HINT": name, "PERFORMANCE_HINT": "LATENCY"}
+        compiled = core.compile_model(network, "CPU", settings)
         metadata = network.get_rt_info(["framework"]).value if network.has_rt_info(["framework"]) else {}
     except Exception as error:
         raise _refused(path, model, f"OpenVINO {_version(openvino)}", error) from None
     if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != name:
         raise InputError(f"--precision {precision}: this processor cannot compute in it; give int8 or float32")
-    request = compiled.create_infer_request()
     rest = {"f32": " and float32", "bf16": " and bfloat16"}[name] if precision == INT8 else ""
-    return _Opened(lambda x: request.infer({0: x})[0], metadata, shape, f"CPU in {precision}{rest}")
+    return _Opened(_ForOneShape(core, network, settings), metadata, shape, f"CPU in {precision}{rest}")
+
+
+class _ForOneShape:
+    """Compiles OpenVINO's model for the shape of the images, and anew when it changes.
+
+    With open sides, layers share no memory: 964 MB in place of 397 for an image of 512x384 in float32. To compile takes
+    0.3 s, as much as the first image of a shape takes longer with open sides.
+    """
+
+    def __init__(self, core, network, settings) -> None:
+        self._core, self._network, self._settings = core, network, settings
+        self._request: Any = None
+        self._shape: Tuple[int, ...] = ()
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        if x.shape != self._shape:
+            self._request, self._shape = None, ()  # before the next one takes its memory
+            self._network.reshape(list(x.shape))
+            self._request = self._core.compile_model(self._network, "CPU", self._settings).create_infer_request()
+            self._shape = x.shape
+        return self._request.infer({0: x})[0]
 
 
 def _fastest_float(core):
