@@ -73,9 +73,11 @@ def test_openvino_takes_little_memory_and_any_order_of_sizes(models):
 import re, numpy as np
 from src.dehaze.dehazer import Dehazer
 dehazer = Dehazer({str(models / "open.onnx")!r}, runtime="openvino", work_size=-1)
-photos = [np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8) for size in ((64, 48), (384, 512), (64, 48))]
-first, _, last = map(dehazer.dehaze, photos)
-assert np.array_equal(first, last) and first.std() > 10
+photos = [np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8) for size in ((64, 48), (384, 512), (64, 48),
+          (32, 32), (384, 512), (64, 48))]
+first, large, second, _, again, third = map(dehazer.dehaze, photos)
+assert np.array_equal(first, second) and np.array_equal(first, third) and np.array_equal(large, again)
+assert first.std() > 10
 print(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read()).group(1))"""  # ru_maxrss has this process's peak
     result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
