@@ -4,7 +4,8 @@
     python benchmarks/large_photos.py --sizes 4000x3000 --runtimes mindspore
 
 The photo is an enlarged demo photo. All seconds are those of `Dehazer.dehaze`, so without start, reading and writing:
-the fastest of --calls calls. With --files, the script measures reading and writing instead.
+the fastest of --calls calls. With --in_turn, one process takes the photos of all sizes, as a folder or a server has
+them. With --files, the script measures reading and writing instead.
 """
 from __future__ import annotations
 
@@ -35,6 +36,8 @@ def main(argv: Optional[List[str]] = None) -> None:
     parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=["float32", "mindspore"],
                         help="bfloat16 and float32 are OpenVINO's (default: float32 mindspore)")
     parser.add_argument("--calls", type=int, default=3, help="(default: 3)")
+    parser.add_argument("--in_turn", action="store_true", help="seconds for one of the photos of all sizes, which come "
+                        "in turn")
     parser.add_argument("--files", action="store_true", help="seconds to read and to write a file of the first size")
     options = parser.parse_args(argv)
     sizes = [size_from(text) for text in options.sizes]
@@ -42,6 +45,12 @@ def main(argv: Optional[List[str]] = None) -> None:
         print("| file | read | write | MB |\n|---|---|---|---|")
         for name in FILES:
             print("| {} | {:.2f} | {:.2f} | {:.1f} |".format(name, *in_new_process(files, sizes[0], name)), flush=True)
+        return
+    if options.in_turn:
+        print("| runtime | the first of each size | the next | peak memory of the process |\n|---|---|---|---|")
+        for name in options.runtimes:
+            row = in_new_process(in_turn, sizes, name, options.calls)
+            print("| {} | {:.2f} | {:.2f} | {:.0f} MB |".format(name, *row), flush=True)
         return
     print("| photo | runtime | seconds | network | fit and map | CPU seconds | peak memory of the process |")
     print("|---|---|---|---|---|---|---|")
@@ -90,6 +99,24 @@ def dehazed(size: Tuple[int, int], name: str, calls: int) -> Tuple[float, ...]:
     restored = dehazer.restore(picture)
     mapped, _ = fastest(lambda: local_colour_map.apply(local_colour_map.fit(picture, restored), image), calls)
     return whole, network, mapped, busy, memory
+
+
+def in_turn(sizes: List[Tuple[int, int]], name: str, calls: int) -> Tuple[float, float, float]:
+    """Mean seconds for one photo in the first round through the sizes and in the fastest of `calls` more, and MB."""
+    from src.dehaze.dehazer import Dehazer
+    from src.evaluate.scores import peak_memory_mb
+
+    runtime, precision = RUNTIMES[name]
+    dehazer, images = Dehazer(runtime=runtime, precision=precision), [photo(size) for size in sizes]
+    dehazer.expect([image.shape[:2] for image in images] * (calls + 1))
+
+    def one_round():
+        for image in images:
+            dehazer.dehaze(image)
+
+    first, _ = fastest(one_round, 1)
+    later, _ = fastest(one_round, calls)
+    return first / len(sizes), later / len(sizes), peak_memory_mb()
 
 
 def files(size: Tuple[int, int], name: str) -> Tuple[float, float, float]:

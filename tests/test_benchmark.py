@@ -53,6 +53,12 @@ def test_large_photos_prints_seconds_and_memory_of_each_size(capsys):
     assert all(float(row[2]) > 0 and 50 < float(row[6].split()[0]) < 2000 for row in rows)
 
 
+def test_large_photos_in_turn_prints_the_first_round_and_the_next(capsys):
+    large_photos.main(["--sizes", "320x240", "240x320", "--runtimes", "onnxruntime", "--calls", "1", "--in_turn"])
+    name, first, later, memory = capsys.readouterr().out.splitlines()[2].split("|")[1:-1]
+    assert name.strip() == "onnxruntime" and float(first) > 0 < float(later) and 50 < float(memory.split()[0]) < 2000
+
+
 def test_videos_prints_the_speed_of_each_size_and_interval(capsys):
     videos.main(["--sizes", "64x48", "--network_every", "2", "3", "--runtime", "onnxruntime", "--precision", "float32"])
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()[2:]]

@@ -68,21 +68,22 @@ def test_batches_give_what_single_images_give(models):
 
 
 def test_openvino_takes_little_memory_and_any_order_of_sizes(models):
-    """With open sides, its layers would share no memory: at 512x384 the process would have a peak of 960 MB."""
+    """With open sides, its layers would share no memory: at 512x384 the process would have a peak of 960 MB. If each
+    size kept its memory, it would be 890."""
     script = f"""
 import numpy as np
 from src.dehaze.dehazer import Dehazer
 from src.evaluate.scores import peak_memory_mb
 dehazer = Dehazer({str(models / "open.onnx")!r}, runtime="openvino", work_size=-1)
-photos = [np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8) for size in ((64, 48), (384, 512), (64, 48),
-          (32, 32), (384, 512), (64, 48))]
-first, large, second, _, again, third = map(dehazer.dehaze, photos)
+photos = [np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8) for size in ((64, 48), (384, 512), (512, 384),
+          (64, 48), (32, 32), (342, 512), (384, 512), (64, 48))]
+first, large, _, second, _, _, again, third = map(dehazer.dehaze, photos)
 assert np.array_equal(first, second) and np.array_equal(first, third) and np.array_equal(large, again)
 assert first.std() > 10
 print(peak_memory_mb())"""
     result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert float(result.stdout) < 680
+    assert float(result.stdout) < 600
 
 
 def test_bfloat16_is_close_or_refused(models, restored):

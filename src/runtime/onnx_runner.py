@@ -25,7 +25,8 @@ FACTS = ("arch", "dcn_sampling", "checkpoint_sha256", "onnx_dcn", "dtype")
 PROVIDERS = {"CUDAExecutionProvider": "CUDA", "CoreMLExecutionProvider": "CoreML", "DmlExecutionProvider": "DirectML",
              "CPUExecutionProvider": "CPU"}
 TELEMETRY = "openvino_telemetry"
-SHAPES = 2  # of images, whose compiled models and memory OpenVINO keeps: those of a folder's upright and wide photos
+SHAPES = 8  # of images, whose compiled models OpenVINO keeps: four ratios of sides, upright and wide
+SMALL = 100_000  # pixels of an image, up to which OpenVINO takes the model of open sides
 
 
 class _Opened(NamedTuple):
@@ -154,35 +155,53 @@ def _on_openvino(openvino, path, model, precision) -> _Opened:
     if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != name:
         raise InputError(f"--precision {precision}: this processor cannot compute in it; give int8 or float32")
     rest = {"f32": " and float32", "bf16": " and bfloat16"}[name] if precision == INT8 else ""
-    run = _ByShape(core, network, settings) if None in shape[1:] else _function(compiled)
+    run = _ByShape(core, network, settings, compiled) if None in shape[1:] else _Compiled(compiled)
     return _Opened(run, metadata, shape, f"CPU in {precision}{rest}")
 
 
-def _function(compiled) -> Callable[[np.ndarray], np.ndarray]:
-    request = compiled.create_infer_request()
-    return lambda x: request.infer({0: x})[0]
+class _Compiled:
+    """A compiled model as a function."""
+
+    def __init__(self, model) -> None:
+        self._model, self._request = model, model.create_infer_request()
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return self._request.infer({0: x})[0]
+
+    def release(self) -> None:
+        """Frees the memory of the layers. The next call takes it again."""
+        self._model.release_memory()
 
 
 class _ByShape:
-    """Compiles OpenVINO's model of open sides for the shape of the images. Those of the last SHAPES shapes are kept.
+    """OpenVINO's model of open sides, compiled anew for each shape of large images. Only the last one used has memory.
 
     With open sides, layers share no memory: 964 MB in place of 397 for an image of 512x384 in float32. To compile takes
-    0.3 s, as much as the first image of a shape takes longer with open sides.
+    0.3 s, in int8 0.5 s. So small images, which need less of both, take the model as it is. The models of the last
+    SHAPES shapes are kept.
     """
 
-    def __init__(self, core, network, settings) -> None:
+    def __init__(self, core, network, settings, compiled) -> None:
         self._core, self._network, self._settings = core, network, settings
-        self._functions: Dict[Tuple[int, ...], Callable[[np.ndarray], np.ndarray]] = {}  # the one last used is last
+        self._open = self._last = _Compiled(compiled)
+        self._by_shape: Dict[Tuple[int, ...], _Compiled] = {}  # the one last used is last
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        function = self._functions.pop(x.shape, None)
-        if function is None:
-            if len(self._functions) == SHAPES:
-                del self._functions[next(iter(self._functions))]
-            self._network.reshape(list(x.shape))
-            function = _function(self._core.compile_model(self._network, "CPU", self._settings))
-        self._functions[x.shape] = function
+        function = self._open if x.shape[2] * x.shape[3] <= SMALL else self._of(x.shape)
+        if function is not self._last:
+            self._last.release()
+            self._last = function
         return function(x)
+
+    def _of(self, shape):
+        function = self._by_shape.pop(shape, None)
+        if function is None:
+            if len(self._by_shape) == SHAPES:
+                del self._by_shape[next(iter(self._by_shape))]
+            self._network.reshape(list(shape))
+            function = _Compiled(self._core.compile_model(self._network, "CPU", self._settings))
+        self._by_shape[shape] = function
+        return function
 
 
 def _fastest_float(core):
